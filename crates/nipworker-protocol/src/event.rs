@@ -1,0 +1,266 @@
+//! The event: its JSON form, its id, and the limits it is read under.
+
+use std::io;
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use sha2::{Digest, Sha256};
+
+use crate::{EventId, PublicKey, Signature, Tag};
+
+/// What a single event may be at most. Read before anything costly is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventLimits {
+    /// Bytes of the event's JSON text.
+    pub max_event_bytes: usize,
+    /// Number of tags.
+    pub max_tags: usize,
+    /// Elements of all tags together.
+    pub max_tag_elements: usize,
+}
+
+impl Default for EventLimits {
+    fn default() -> Self {
+        Self { max_event_bytes: 512 * 1024, max_tags: 10_000, max_tag_elements: 50_000 }
+    }
+}
+
+/// Why a text is not an acceptable event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// The JSON text is larger than the limit.
+    #[error("event of {got} bytes is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// Size of the text in bytes.
+        got: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not JSON, or JSON of another shape (a field missing, of a wrong type or out of range).
+    #[error("not an event: {0}")]
+    Shape(String),
+    /// More tags than the limit.
+    #[error("{got} tags are more than the limit of {limit}")]
+    TooManyTags {
+        /// Number of tags.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// More tag elements than the limit.
+    #[error("{got} tag elements are more than the limit of {limit}")]
+    TooManyTagElements {
+        /// Number of elements of all tags.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The id is not the hash of the content.
+    #[error("event id does not match: stated {stated}, computed {computed}")]
+    IdMismatch {
+        /// The id that the event states.
+        stated: EventId,
+        /// The id that its content has.
+        computed: EventId,
+    },
+}
+
+/// A signed event as it stands on the wire. Nothing is checked yet beyond its shape.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Event {
+    /// Hash of the event.
+    pub id: EventId,
+    /// Author.
+    pub pubkey: PublicKey,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Kind number, 0 to 65535.
+    pub kind: u16,
+    /// Tags in the author's order.
+    pub tags: Vec<Tag>,
+    /// Free text.
+    pub content: String,
+    /// The author's signature over the id.
+    pub sig: Signature,
+}
+
+impl Event {
+    /// Reads an event from JSON under `limits`, without checking id or signature. Fields that
+    /// NIP-01 does not name are ignored; a field given twice is an error.
+    ///
+    /// # Errors
+    /// [`EventError::TooLarge`], [`EventError::Shape`] (this includes invalid UTF-8 and nesting
+    /// deeper than 128), [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
+    pub fn from_json(json: &[u8], limits: &EventLimits) -> Result<Self, EventError> {
+        if json.len() > limits.max_event_bytes {
+            return Err(EventError::TooLarge { got: json.len(), limit: limits.max_event_bytes });
+        }
+        let event: Self =
+            serde_json::from_slice(json).map_err(|error| EventError::Shape(error.to_string()))?;
+        event.check_limits(limits)?;
+        Ok(event)
+    }
+
+    fn check_limits(&self, limits: &EventLimits) -> Result<(), EventError> {
+        if self.tags.len() > limits.max_tags {
+            return Err(EventError::TooManyTags { got: self.tags.len(), limit: limits.max_tags });
+        }
+        let elements = self.tags.iter().map(|tag| tag.0.len()).sum();
+        if elements > limits.max_tag_elements {
+            return Err(EventError::TooManyTagElements {
+                got: elements,
+                limit: limits.max_tag_elements,
+            });
+        }
+        Ok(())
+    }
+
+    /// The event as compact JSON with the fields in NIP-01's order.
+    pub fn to_json(&self) -> String {
+        // Serialising strings and numbers into memory has no way to fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Hash of the event's content as it stands.
+    pub fn compute_id(&self) -> EventId {
+        hash_of(&self.pubkey, self.created_at, self.kind, &self.tags, &self.content)
+    }
+
+    /// Checks that the stated id is the hash of the content.
+    ///
+    /// # Errors
+    /// [`EventError::IdMismatch`] with both ids.
+    pub fn check_id(&self) -> Result<(), EventError> {
+        let computed = self.compute_id();
+        if computed == self.id {
+            Ok(())
+        } else {
+            Err(EventError::IdMismatch { stated: self.id, computed })
+        }
+    }
+
+    /// Value of the first tag named `name`, if there is one with a value.
+    pub fn tag_value(&self, name: &str) -> Option<&str> {
+        self.tags.iter().find(|tag| tag.name() == name).and_then(Tag::value)
+    }
+
+    /// When the event asks to be forgotten (NIP-40, `expiration` tag), in unix seconds. A value
+    /// that is no number counts as none.
+    pub fn expiration(&self) -> Option<i64> {
+        self.tag_value("expiration")?.parse().ok()
+    }
+
+    /// Whether it has expired at `now` (unix seconds, NIP-40).
+    pub fn is_expired(&self, now: i64) -> bool {
+        self.expiration().is_some_and(|at| at <= now)
+    }
+}
+
+/// An event without id and signature: what a signer signs and a miner mines.
+///
+/// In JSON the fields `id` and `sig` are ignored, so a signed event can be read as a template.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UnsignedEvent {
+    /// Author.
+    pub pubkey: PublicKey,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Kind number, 0 to 65535.
+    pub kind: u16,
+    /// Tags in the author's order.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    /// Free text.
+    pub content: String,
+}
+
+impl UnsignedEvent {
+    /// Makes a template.
+    pub fn new(
+        pubkey: PublicKey,
+        created_at: i64,
+        kind: u16,
+        tags: Vec<Tag>,
+        content: impl Into<String>,
+    ) -> Self {
+        Self { pubkey, created_at, kind, tags, content: content.into() }
+    }
+
+    /// Reads a template from JSON under `limits`.
+    ///
+    /// # Errors
+    /// As [`Event::from_json`].
+    pub fn from_json(json: &[u8], limits: &EventLimits) -> Result<Self, EventError> {
+        if json.len() > limits.max_event_bytes {
+            return Err(EventError::TooLarge { got: json.len(), limit: limits.max_event_bytes });
+        }
+        serde_json::from_slice(json).map_err(|error| EventError::Shape(error.to_string()))
+    }
+
+    /// Hash of the template: the id it has once signed.
+    pub fn compute_id(&self) -> EventId {
+        hash_of(&self.pubkey, self.created_at, self.kind, &self.tags, &self.content)
+    }
+
+    /// The bytes whose SHA-256 is the id: `[0,pubkey,created_at,kind,tags,content]` without
+    /// white space (NIP-01).
+    ///
+    /// Control characters other than the seven that NIP-01 names are written as `\u00xx`, as
+    /// every common client does.
+    pub fn id_preimage(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160 + self.content.len());
+        write_preimage(
+            &mut out,
+            &self.pubkey,
+            self.created_at,
+            self.kind,
+            &self.tags,
+            &self.content,
+        );
+        out
+    }
+
+    /// The signed event, with the id computed here.
+    pub fn with_signature(self, sig: Signature) -> Event {
+        let id = self.compute_id();
+        let Self { pubkey, created_at, kind, tags, content } = self;
+        Event { id, pubkey, created_at, kind, tags, content, sig }
+    }
+}
+
+impl From<Event> for UnsignedEvent {
+    fn from(event: Event) -> Self {
+        let Event { pubkey, created_at, kind, tags, content, .. } = event;
+        Self { pubkey, created_at, kind, tags, content }
+    }
+}
+
+fn write_preimage(
+    out: impl io::Write,
+    pubkey: &PublicKey,
+    created_at: i64,
+    kind: u16,
+    tags: &[Tag],
+    content: &str,
+) {
+    let written = serde_json::to_writer(out, &(0_u8, pubkey, created_at, kind, tags, content));
+    debug_assert!(written.is_ok(), "strings and numbers always serialise");
+}
+
+fn hash_of(
+    pubkey: &PublicKey,
+    created_at: i64,
+    kind: u16,
+    tags: &[Tag],
+    content: &str,
+) -> EventId {
+    let mut preimage = Vec::with_capacity(160 + content.len() + content.len() / 8);
+    write_preimage(&mut preimage, pubkey, created_at, kind, tags, content);
+    EventId::from_bytes(Sha256::digest(&preimage).into())
+}
+
+/// Whether `text` is any JSON value: for telling a malformed frame from an unexpected one.
+pub(crate) fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}

@@ -1,0 +1,46 @@
+//! Nostr's base types and the NIP-01 codec.
+//!
+//! This crate knows what an event, a filter and a relay message *are*, how they are written as
+//! JSON, and how an event id is computed. It must not know sockets, stores, threads, clocks or
+//! secret keys: whoever needs the time passes it in.
+//!
+//! * [`Event`], [`UnsignedEvent`], [`Verified`]: the data and the proof that it was checked;
+//! * [`EventId`], [`PublicKey`], [`Signature`]: fixed-size bytes, lower-case hex as text;
+//! * [`Filter`]: what a subscription asks for, and whether an event answers it;
+//! * [`ClientMessage`], [`RelayMessage`]: the frames of NIP-01, 42 and 45;
+//! * [`KindClass`]: regular, replaceable, addressable or ephemeral (NIP-01);
+//! * [`RelayUrl`]: a relay address in one spelling.
+//!
+//! Units: times are unix seconds (`i64`), sizes are bytes. Source: NIP-01 unless a type says
+//! otherwise.
+//!
+//! ```
+//! use nipworker_protocol::{Filter, UnsignedEvent, PublicKey};
+//!
+//! let note = UnsignedEvent::new(PublicKey::from_bytes([2; 32]), 1_700_000_000, 1, vec![], "hi");
+//! let event_id = note.compute_id();
+//! let filter: Filter = serde_json::from_str(r#"{"kinds":[1],"limit":10}"#)?;
+//! assert_eq!(filter.limit, Some(10));
+//! assert_eq!(event_id.to_string().len(), 64);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod bytes;
+mod event;
+mod filter;
+mod kind;
+mod message;
+mod relay_url;
+mod tag;
+mod verified;
+
+pub use bytes::{EventId, ParseBytesError, PublicKey, Signature};
+pub use event::{Event, EventError, EventLimits, UnsignedEvent};
+pub use filter::{Filter, FilterError, FilterLimits, SingleLetterTag};
+pub use kind::{Coordinate, KindClass, kinds};
+pub use message::{
+    ClientMessage, MachinePrefix, MessageError, RelayMessage, SUBSCRIPTION_ID_MAX_CHARS,
+};
+pub use relay_url::{RelayUrl, RelayUrlError};
+pub use tag::Tag;
+pub use verified::{Attestation, Verified};

@@ -1,0 +1,366 @@
+//! Frames between clients and relays (NIP-01, NIP-42, NIP-45).
+//!
+//! An event inside a frame stays text ([`serde_json::value::RawValue`]) so that it is decoded
+//! once, under limits, by whoever answers for it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Event, EventId, Filter, event::is_json};
+
+/// Longest subscription id in characters (NIP-01).
+pub const SUBSCRIPTION_ID_MAX_CHARS: usize = 64;
+
+/// Why a frame is not a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// The frame is no JSON.
+    #[error("frame is not JSON")]
+    NotJson,
+    /// It is JSON, but no array that begins with a string.
+    #[error("frame is not an array that begins with a message type")]
+    NotAMessage,
+    /// The first element names no known message. Relays and clients ignore these.
+    #[error("unknown message type {0:?}")]
+    UnknownType(String),
+    /// A part is missing, of a wrong type, or too much.
+    #[error("{kind}: {problem}")]
+    Malformed {
+        /// Message type.
+        kind: &'static str,
+        /// What is wrong, for a person.
+        problem: String,
+    },
+}
+
+/// The machine-readable word that begins the text of an `OK` or `CLOSED` (NIP-01, NIP-42).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MachinePrefix {
+    /// The event was there before.
+    Duplicate,
+    /// Proof of work is missing or too small (NIP-13).
+    Pow,
+    /// The author is not allowed.
+    Blocked,
+    /// Too many messages.
+    RateLimited,
+    /// The event or request is wrong.
+    Invalid,
+    /// Not allowed, even after authentication.
+    Restricted,
+    /// Nobody was there to take an ephemeral event.
+    Mute,
+    /// Authentication is needed first (NIP-42).
+    AuthRequired,
+    /// The relay cannot do this.
+    Unsupported,
+    /// Something broke at the relay.
+    Error,
+}
+
+impl MachinePrefix {
+    const ALL: [(Self, &'static str); 10] = [
+        (Self::Duplicate, "duplicate"),
+        (Self::Pow, "pow"),
+        (Self::Blocked, "blocked"),
+        (Self::RateLimited, "rate-limited"),
+        (Self::Invalid, "invalid"),
+        (Self::Restricted, "restricted"),
+        (Self::Mute, "mute"),
+        (Self::AuthRequired, "auth-required"),
+        (Self::Unsupported, "unsupported"),
+        (Self::Error, "error"),
+    ];
+
+    /// The word as it stands before the colon.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(prefix, _)| *prefix == self).map_or("error", |(_, text)| text)
+    }
+
+    /// Reads the prefix of an `OK` or `CLOSED` text; `None` when it has none that is known.
+    pub fn of(text: &str) -> Option<Self> {
+        let (word, _) = text.split_once(':')?;
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(prefix, _)| *prefix)
+    }
+
+    /// `prefix: text`.
+    pub fn message(self, text: impl fmt::Display) -> String {
+        format!("{}: {text}", self.as_str())
+    }
+}
+
+/// What a client says to a relay.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ClientMessage {
+    /// Publish; the event's JSON text, not yet decoded.
+    Event(Box<RawValue>),
+    /// Open or replace a subscription.
+    Req {
+        /// The client's name for it.
+        subscription: String,
+        /// Alternatives.
+        filters: Vec<Filter>,
+    },
+    /// Close a subscription.
+    Close {
+        /// The client's name for it.
+        subscription: String,
+    },
+    /// Count matching events (NIP-45).
+    Count {
+        /// The client's name for the question.
+        subscription: String,
+        /// Alternatives.
+        filters: Vec<Filter>,
+    },
+    /// Answer to an authentication challenge (NIP-42); the event's JSON text.
+    Auth(Box<RawValue>),
+}
+
+/// What a relay says to a client.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RelayMessage {
+    /// An event that answers a subscription; its JSON text, not yet decoded.
+    Event {
+        /// Subscription.
+        subscription: String,
+        /// The event's JSON text.
+        event: Box<RawValue>,
+    },
+    /// The fate of a published event.
+    Ok {
+        /// Its id.
+        id: EventId,
+        /// Whether the relay took it.
+        accepted: bool,
+        /// Reason, with a machine-readable prefix when refused.
+        message: String,
+    },
+    /// All stored events were sent.
+    Eose {
+        /// Subscription.
+        subscription: String,
+    },
+    /// The relay ended a subscription.
+    Closed {
+        /// Subscription.
+        subscription: String,
+        /// Reason with a machine-readable prefix.
+        message: String,
+    },
+    /// A text for a person.
+    Notice(String),
+    /// An authentication challenge (NIP-42).
+    Auth(String),
+    /// Answer to a COUNT (NIP-45).
+    Count {
+        /// The question's name.
+        subscription: String,
+        /// Number of events.
+        count: u64,
+        /// Whether the number is an estimate.
+        approximate: bool,
+    },
+}
+
+type Parts<'a> = std::slice::Iter<'a, &'a RawValue>;
+
+fn parts(frame: &str) -> Result<(String, Vec<&RawValue>), MessageError> {
+    let parts: Vec<&RawValue> = match serde_json::from_str(frame) {
+        Ok(parts) => parts,
+        Err(_) if is_json(frame.as_bytes()) => return Err(MessageError::NotAMessage),
+        Err(_) => return Err(MessageError::NotJson),
+    };
+    let kind = parts
+        .first()
+        .and_then(|part| serde_json::from_str(part.get()).ok())
+        .ok_or(MessageError::NotAMessage)?;
+    Ok((kind, parts))
+}
+
+fn take<'a, T: Deserialize<'a>>(
+    parts: &mut Parts<'a>,
+    kind: &'static str,
+    what: &str,
+) -> Result<T, MessageError> {
+    let part = parts
+        .next()
+        .ok_or_else(|| MessageError::Malformed { kind, problem: format!("{what} is missing") })?;
+    serde_json::from_str(part.get())
+        .map_err(|error| MessageError::Malformed { kind, problem: format!("{what}: {error}") })
+}
+
+fn take_raw(
+    parts: &mut Parts<'_>,
+    kind: &'static str,
+    what: &str,
+) -> Result<Box<RawValue>, MessageError> {
+    parts
+        .next()
+        .map(|part| (*part).to_owned())
+        .ok_or_else(|| MessageError::Malformed { kind, problem: format!("{what} is missing") })
+}
+
+fn take_subscription(parts: &mut Parts<'_>, kind: &'static str) -> Result<String, MessageError> {
+    let id: String = take(parts, kind, "subscription id")?;
+    let chars = id.chars().count();
+    if chars == 0 || chars > SUBSCRIPTION_ID_MAX_CHARS {
+        return Err(MessageError::Malformed {
+            kind,
+            problem: format!(
+                "subscription id has {chars} characters, allowed are 1 to \
+                 {SUBSCRIPTION_ID_MAX_CHARS}"
+            ),
+        });
+    }
+    Ok(id)
+}
+
+fn take_filters(parts: &mut Parts<'_>, kind: &'static str) -> Result<Vec<Filter>, MessageError> {
+    let mut filters = Vec::with_capacity(parts.len());
+    while parts.len() > 0 {
+        filters.push(take(parts, kind, "filter")?);
+    }
+    if filters.is_empty() {
+        return Err(MessageError::Malformed { kind, problem: "filter is missing".to_owned() });
+    }
+    Ok(filters)
+}
+
+impl ClientMessage {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// See [`MessageError`]; the text is fit to be sent back in a `NOTICE`.
+    pub fn parse(frame: &str) -> Result<Self, MessageError> {
+        let (kind, all) = parts(frame)?;
+        let parts = &mut all[1..].iter();
+        Ok(match kind.as_str() {
+            "EVENT" => Self::Event(take_raw(parts, "EVENT", "event")?),
+            "REQ" => Self::Req {
+                subscription: take_subscription(parts, "REQ")?,
+                filters: take_filters(parts, "REQ")?,
+            },
+            "CLOSE" => Self::Close { subscription: take_subscription(parts, "CLOSE")? },
+            "COUNT" => Self::Count {
+                subscription: take_subscription(parts, "COUNT")?,
+                filters: take_filters(parts, "COUNT")?,
+            },
+            "AUTH" => Self::Auth(take_raw(parts, "AUTH", "event")?),
+            _ => return Err(MessageError::UnknownType(kind)),
+        })
+    }
+
+    /// The frame that publishes `event`.
+    pub fn event_frame(event: &Event) -> String {
+        format!(r#"["EVENT",{}]"#, event.to_json())
+    }
+
+    /// The frame that opens a subscription with all `filters` (one REQ, NIP-01).
+    pub fn req_frame(subscription: &str, filters: &[Filter]) -> String {
+        frame_with_filters("REQ", subscription, filters)
+    }
+
+    /// The frame that asks for a count (NIP-45).
+    pub fn count_frame(subscription: &str, filters: &[Filter]) -> String {
+        frame_with_filters("COUNT", subscription, filters)
+    }
+
+    /// The frame that closes a subscription.
+    pub fn close_frame(subscription: &str) -> String {
+        json(&("CLOSE", subscription))
+    }
+}
+
+fn frame_with_filters(kind: &str, subscription: &str, filters: &[Filter]) -> String {
+    let mut frame = format!("[\"{kind}\",{}", json(&subscription));
+    for filter in filters {
+        frame.push(',');
+        frame.push_str(&json(filter));
+    }
+    frame.push(']');
+    frame
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Only strings, numbers and maps with string keys come here: they always serialise.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl RelayMessage {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// See [`MessageError`].
+    pub fn parse(frame: &str) -> Result<Self, MessageError> {
+        let (kind, all) = parts(frame)?;
+        let parts = &mut all[1..].iter();
+        Ok(match kind.as_str() {
+            "EVENT" => Self::Event {
+                subscription: take(parts, "EVENT", "subscription id")?,
+                event: take_raw(parts, "EVENT", "event")?,
+            },
+            "OK" => Self::Ok {
+                id: take(parts, "OK", "event id")?,
+                accepted: take(parts, "OK", "accepted")?,
+                message: match parts.len() {
+                    0 => String::new(),
+                    _ => take(parts, "OK", "message")?,
+                },
+            },
+            "EOSE" => Self::Eose { subscription: take(parts, "EOSE", "subscription id")? },
+            "CLOSED" => Self::Closed {
+                subscription: take(parts, "CLOSED", "subscription id")?,
+                message: match parts.len() {
+                    0 => String::new(),
+                    _ => take(parts, "CLOSED", "message")?,
+                },
+            },
+            "NOTICE" => Self::Notice(take(parts, "NOTICE", "text")?),
+            "AUTH" => Self::Auth(take(parts, "AUTH", "challenge")?),
+            "COUNT" => {
+                #[derive(Deserialize)]
+                struct Answer {
+                    count: u64,
+                    #[serde(default)]
+                    approximate: bool,
+                }
+                let subscription = take(parts, "COUNT", "subscription id")?;
+                let Answer { count, approximate } = take(parts, "COUNT", "answer")?;
+                Self::Count { subscription, count, approximate }
+            }
+            _ => return Err(MessageError::UnknownType(kind)),
+        })
+    }
+
+    /// The frame as text.
+    pub fn to_frame(&self) -> String {
+        match self {
+            Self::Event { subscription, event } => Self::event_frame(subscription, event.get()),
+            Self::Ok { id, accepted, message } => json(&("OK", id, accepted, message)),
+            Self::Eose { subscription } => json(&("EOSE", subscription)),
+            Self::Closed { subscription, message } => json(&("CLOSED", subscription, message)),
+            Self::Notice(text) => json(&("NOTICE", text)),
+            Self::Auth(challenge) => json(&("AUTH", challenge)),
+            Self::Count { subscription, count, approximate } => {
+                let mut answer = serde_json::json!({ "count": count });
+                if *approximate {
+                    answer["approximate"] = true.into();
+                }
+                json(&("COUNT", subscription, answer))
+            }
+        }
+    }
+
+    /// An `EVENT` frame around an event that already is JSON text.
+    pub fn event_frame(subscription: &str, event_json: &str) -> String {
+        format!(r#"["EVENT",{},{event_json}]"#, json(&subscription))
+    }
+}
