@@ -1,0 +1,104 @@
+//! The messages between nipworker's workers.
+//!
+//! Each edge of the system carries one FlatBuffers union with its own file identifier and a
+//! version; nobody guesses what bytes are. An encoded message is a [`bytes::Bytes`]: cloning it is
+//! cheap, so a mailbox can outlive the actor that reads it.
+//!
+//! | edge | between | message |
+//! |---|---|---|
+//! | [`ClientEdge`] | client and parser | [`ClientMessageT`] |
+//! | [`IngestEdge`] | connections and parser | [`IngestMessageT`] |
+//! | [`CryptoEdge`] | parser and crypto | [`CryptoMessageT`] |
+//! | [`CacheEdge`] | parser and cache | [`CacheMessageT`] |
+//! | [`RelayEdge`] | cache and connections | [`RelayEdgeMessageT`] |
+//! | [`MinerEdge`] | client and miner | [`MinerMessageT`] |
+//!
+//! A request and its answer travel on the same edge. Any request may be answered by
+//! [`FailedT`], which is a member of every union. Which message answers which stands in
+//! `schemas/*.fbs`, beside the tables.
+//!
+//! The types whose name ends in `T` are plain structs made from the schemas; the conversions to
+//! and from `nipworker_protocol` are here too. Who wants to read without copying finds the
+//! readers in [`raw`]. This crate must not know actors, domains, stores or sockets.
+//!
+//! Units: times are unix seconds (`i64`), durations are milliseconds and say so in their name.
+//!
+//! ```
+//! use nipworker_schema::{ClientEdge, ClientMessageT, CountT, FailureCode};
+//! use nipworker_protocol::Filter;
+//!
+//! let request = ClientEdge::encode(CountT { filters: vec![Filter::new().kinds([1]).into()] });
+//! let answer = match request.decode()? {
+//!     ClientMessageT::Count(count) => {
+//!         assert_eq!(count.filters.len(), 1);
+//!         ClientEdge::failed(FailureCode::Busy, "the mailbox is full", true)
+//!     }
+//!     _ => unreachable!(),
+//! };
+//! assert_eq!(answer.decode()?.as_failed().map(|failed| failed.transient), Some(true));
+//! # Ok::<(), nipworker_schema::EdgeError>(())
+//! ```
+//!
+//! # Features
+//! `actix`: every edge is an `actix::Message` whose result is the same edge.
+
+#[path = "gen/mod.rs"]
+#[rustfmt::skip]
+#[allow(
+    warnings,
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    rustdoc::all
+)]
+mod generated;
+
+#[cfg(feature = "actix")]
+mod actix_message;
+mod convert;
+mod edge;
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use edge::{CacheEdge, ClientEdge, CryptoEdge, EDGE_VERSION, IngestEdge, MinerEdge, RelayEdge};
+pub use error::EdgeError;
+
+pub use generated::{
+    Bytes32T, Bytes64T, EventT, FailedT, FailureCode, FilterT, PutOutcomeT, PutStatus,
+    ReceiptStatus, ReceiptT, TagFilterT, TagT, UnsignedEventT,
+};
+
+pub use generated::{
+    ClientMessageT, CountT, CountedT, ImportT, ImportedT, PublishT, PublishedT, SubscribeT,
+    SubscribedT, UnsubscribeT, UnsubscribedT,
+};
+
+pub use generated::{
+    EndOfStoredT, EventBatchT, IngestMessageT, IngestedT, RelayNoticeT, RelayUnavailableT,
+    SubscriptionClosedT,
+};
+
+pub use generated::{
+    CryptoMessageT, GetPublicKeyT, PublicKeyIsT, SignT, SignedIdT, SignedT, VerdictsT, VerifyBatchT,
+};
+
+pub use generated::{
+    AskRelaysT, CacheMessageT, CountStoredT, PageT, PersistT, PersistedT, QueryPageT, RelaysAskedT,
+    SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT, SweepExpiredT, SweptT,
+};
+
+pub use generated::{
+    CloseReqT, EventReceiptsT, OpenReqT, RelayEdgeMessageT, ReqClosedT, ReqOpenedT, SendEventT,
+};
+
+pub use generated::{
+    CancelJobT, JobAcceptedT, JobPausedT, JobStoppedT, MineEventT, MinerMessageT, PauseJobT,
+};
+
+/// Everything that flatc generated: readers that do not copy, builders, and the plain structs.
+pub mod raw {
+    pub use crate::generated::*;
+}
