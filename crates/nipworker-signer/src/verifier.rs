@@ -1,0 +1,47 @@
+//! Verification of batches on threads of its own.
+
+use nipworker_pool::{BatchFuture, Pool, PoolConfig, PoolError, Priority};
+
+use crate::{SignedId, verify_one};
+
+/// The verdicts on a batch, in the order of its items. Dropping it stops the batch.
+pub type VerifyFuture = BatchFuture<bool>;
+
+/// Checks signatures on a pool of pinned threads. Clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    pool: Pool,
+}
+
+impl Verifier {
+    /// A verifier with `threads` threads named `verify-00`, …; `None` takes the number that
+    /// [`nipworker_pool::default_threads`] gives.
+    ///
+    /// # Errors
+    /// See [`PoolError`].
+    pub fn new(threads: Option<usize>) -> Result<Self, PoolError> {
+        Pool::new(PoolConfig { threads, name_prefix: "verify".into(), ..PoolConfig::default() })
+            .map(Self::on)
+    }
+
+    /// A verifier on a pool that exists already. Its batches pass whatever bulk work is there.
+    pub fn on(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Checks every item. The work starts at once, and batches run at the same time as others.
+    ///
+    /// The future answers with one verdict for each item in order, or with
+    /// [`nipworker_pool::BatchError`] when the pool was shut down or holds too many batches. It is
+    /// cancel safe: dropping it stops the batch.
+    pub fn verify(&self, items: Vec<SignedId>) -> VerifyFuture {
+        self.pool.run_batch(Priority::Urgent, items, |item| {
+            verify_one(&item.id, &item.pubkey, &item.sig)
+        })
+    }
+
+    /// The pool, for its metrics.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
