@@ -1,0 +1,661 @@
+//! One job: what is left to hand out, what is out, and how it ends.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::PoolError;
+use crate::sizer::{Sizer, tail};
+use crate::span::Span;
+use crate::sync::lock;
+use crate::task::{AnyTask, BatchReport, Next};
+
+/// Share of the threads that a job gets while others compete.
+///
+/// The shares of two jobs relate as their weights; even the lowest class always gets its share.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Weight 1.
+    Bulk,
+    /// Weight 4.
+    #[default]
+    Normal,
+    /// Weight 16.
+    High,
+    /// Weight 64. Such a job also passes the queue: every thread takes it up at its next batch.
+    Urgent,
+}
+
+impl Priority {
+    /// The weight of this class.
+    pub const fn weight(self) -> u64 {
+        match self {
+            Self::Bulk => 1,
+            Self::Normal => 4,
+            Self::High => 16,
+            Self::Urgent => 64,
+        }
+    }
+}
+
+/// What a panic in a batch means for its job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPanic {
+    /// The batch is queued again exactly once; if it panics again it is quarantined.
+    #[default]
+    RetryOnce,
+    /// The job ends with [`EndReason::Panicked`].
+    EndJob,
+}
+
+/// How a job is run. Make one with [`JobSpec::new`] and change what differs.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// Name for the log.
+    pub name: Arc<str>,
+    /// The work: disjoint spans in ascending order.
+    pub spans: Vec<Span>,
+    /// Share of the threads.
+    pub priority: Priority,
+    /// Most threads that may work on it at once; `None` is all.
+    pub max_threads: Option<NonZeroUsize>,
+    /// When it is ended with [`EndReason::TimedOut`].
+    pub deadline: Option<Instant>,
+    /// Items in the first batch; later ones follow the measured speed. Default: 1.
+    pub initial_batch: u64,
+    /// Most items in a batch. Default: 1,000,000.
+    pub max_batch: u64,
+    /// What a panic means.
+    pub on_panic: OnPanic,
+}
+
+impl JobSpec {
+    /// Default value of [`JobSpec::max_batch`].
+    pub const DEFAULT_MAX_BATCH: u64 = 1_000_000;
+
+    /// A job over `spans` with every other setting at its default.
+    pub fn new(name: impl Into<Arc<str>>, spans: Vec<Span>) -> Self {
+        Self {
+            name: name.into(),
+            spans,
+            priority: Priority::default(),
+            max_threads: None,
+            deadline: None,
+            initial_batch: 1,
+            max_batch: Self::DEFAULT_MAX_BATCH,
+            on_panic: OnPanic::default(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), PoolError> {
+        for (at, pair) in self.spans.windows(2).enumerate() {
+            if pair[1].start < pair[0].end() {
+                return Err(PoolError::Spans {
+                    at: at + 1,
+                    start: pair[1].start,
+                    previous_end: pair[0].end(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Every span was committed or quarantined.
+    Exhausted,
+    /// A commit said [`Next::Stop`].
+    Stopped,
+    /// [`crate::JobTicket::cancel`] was called.
+    Cancelled,
+    /// The deadline passed.
+    TimedOut,
+    /// A batch panicked and the job was set to [`OnPanic::EndJob`].
+    Panicked {
+        /// Text of the panic.
+        message: String,
+    },
+    /// The pool was shut down.
+    Shutdown,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobEnd {
+    /// Why.
+    pub reason: EndReason,
+    /// Number of items committed.
+    pub items: u64,
+    /// Spans that were given up because they panicked twice, in ascending order.
+    pub quarantined: Vec<Span>,
+}
+
+/// How a job is getting on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobStats {
+    /// Items committed.
+    pub items: u64,
+    /// Items not handed out yet.
+    pub unclaimed: u64,
+    /// Batches handed out and not settled.
+    pub outstanding: u64,
+    /// Threads inside one of its batches now.
+    pub running: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Batches whose result came too late and was dropped.
+    pub stale: u64,
+    /// Batches that panicked or were lost with their thread.
+    pub panics: u64,
+    /// Spans given up.
+    pub quarantined: Vec<Span>,
+    /// Size of the next batch.
+    pub batch_size: u64,
+    /// Moving average of the thread CPU nanoseconds per item.
+    pub cpu_ns_per_item: f64,
+    /// Thread CPU nanoseconds of the committed batches.
+    pub cpu_ns: u64,
+}
+
+const RUNNING: u8 = 0;
+const PAUSED: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// A span on its way to a thread.
+pub(crate) struct Batch {
+    pub(crate) job: Arc<JobCore>,
+    pub(crate) span: Span,
+    pub(crate) generation: u64,
+    retries: u8,
+    /// What the scheduler charged the job for it, in nanoseconds of thread time.
+    charged_ns: u64,
+    /// Set by whoever settles it: exactly one of commit, hand-back and failure counts.
+    settled: AtomicBool,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Committed,
+    /// Its result was dropped because the job had ended.
+    Stale,
+    /// The commit itself panicked.
+    Quarantined,
+    /// A failed batch is queued again.
+    QueuedAgain,
+}
+
+/// A span that went out and came back.
+struct Fragment {
+    span: Span,
+    retries: u8,
+}
+
+struct Gate {
+    fragments: VecDeque<Fragment>,
+    quarantined: Vec<Span>,
+    sizer: Sizer,
+    items: u64,
+    batches: u64,
+    stale: u64,
+    panics: u64,
+    cpu_ns: u64,
+    cause: Option<EndReason>,
+    end: Option<JobEnd>,
+    /// Whether the task has been told of the end.
+    announced: bool,
+}
+
+impl Gate {
+    /// Whether results are refused. A shutdown lets what is running commit what it has done.
+    fn closed(&self) -> bool {
+        self.end.is_some() || self.cause.as_ref().is_some_and(|cause| *cause != EndReason::Shutdown)
+    }
+}
+
+/// The shared state of one job.
+///
+/// The hot path (claim) needs no lock: `outstanding` is raised before the cursor moves, so whoever
+/// sees the cursor at its end and nothing outstanding knows that nothing more can come.
+pub(crate) struct JobCore {
+    pub(crate) id: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) priority: Priority,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) task: Arc<dyn AnyTask>,
+    pub(crate) generation: AtomicU64,
+    /// Virtual time of the scheduler: weighted thread nanoseconds taken so far.
+    pub(crate) pass: AtomicU64,
+    on_panic: OnPanic,
+    max_threads: usize,
+    state: AtomicU8,
+    cursor: AtomicU64,
+    cursor_end: u64,
+    fragment_items: AtomicU64,
+    outstanding: AtomicUsize,
+    running: AtomicUsize,
+    /// Copies of the sizer's values for the claim path, which takes no lock.
+    batch_size: AtomicU64,
+    item_ns: AtomicU64,
+    gate: Mutex<Gate>,
+    ended: Condvar,
+}
+
+impl JobCore {
+    pub(crate) fn new(
+        id: u64,
+        spec: JobSpec,
+        task: Arc<dyn AnyTask>,
+        target_ns: u64,
+        pass: u64,
+    ) -> Self {
+        let mut spans: VecDeque<Fragment> = spec
+            .spans
+            .into_iter()
+            .filter(|span| !span.is_empty())
+            .map(|span| Fragment { span, retries: 0 })
+            .collect();
+        let main = spans.pop_back().map_or(Span::new(0, 0), |fragment| fragment.span);
+        let fragment_items = spans.iter().fold(0u64, |sum, f| sum.saturating_add(f.span.len));
+        let sizer = Sizer::new(spec.initial_batch, spec.max_batch, target_ns);
+        Self {
+            id,
+            name: spec.name,
+            priority: spec.priority,
+            deadline: spec.deadline,
+            task,
+            generation: AtomicU64::new(0),
+            pass: AtomicU64::new(pass),
+            on_panic: spec.on_panic,
+            max_threads: spec.max_threads.map_or(usize::MAX, NonZeroUsize::get),
+            state: AtomicU8::new(RUNNING),
+            cursor: AtomicU64::new(main.start),
+            cursor_end: main.end(),
+            fragment_items: AtomicU64::new(fragment_items),
+            outstanding: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            batch_size: AtomicU64::new(sizer.current()),
+            item_ns: AtomicU64::new(0),
+            gate: Mutex::new(Gate {
+                fragments: spans,
+                quarantined: Vec::new(),
+                sizer,
+                items: 0,
+                batches: 0,
+                stale: 0,
+                panics: 0,
+                cpu_ns: 0,
+                cause: None,
+                end: None,
+                announced: false,
+            }),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Whether threads take this job themselves instead of finding it in the queue: it must start
+    /// at once, or it must not run on more threads than it may.
+    pub(crate) fn is_direct(&self, threads: usize) -> bool {
+        self.priority == Priority::Urgent || self.is_limited(threads)
+    }
+
+    /// Whether a batch of it is out.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.outstanding.load(SeqCst) > 0
+    }
+
+    /// Whether it may run on fewer threads than the pool has.
+    pub(crate) fn is_limited(&self, threads: usize) -> bool {
+        self.max_threads < threads
+    }
+
+    fn unclaimed(&self) -> u64 {
+        let main = self.cursor_end.saturating_sub(self.cursor.load(SeqCst));
+        main.saturating_add(self.fragment_items.load(SeqCst))
+    }
+
+    /// Whether a thread that asks now would get something.
+    pub(crate) fn claimable(&self) -> bool {
+        self.state.load(SeqCst) == RUNNING
+            && self.unclaimed() > 0
+            && self.running.load(SeqCst) < self.max_threads
+    }
+
+    /// Counts the calling thread in, if the job's limit of threads allows it.
+    pub(crate) fn enter(&self) -> bool {
+        let more = |running| (running < self.max_threads).then_some(running + 1);
+        self.running.fetch_update(SeqCst, SeqCst, more).is_ok()
+    }
+
+    /// Counts the calling thread out.
+    pub(crate) fn leave(&self) {
+        self.running.fetch_sub(1, SeqCst);
+    }
+
+    /// Cuts the next batch: of `limit` items at most, for a pool of `threads`.
+    ///
+    /// After `None` the caller must look whether the job has ended: another thread may have seen
+    /// this attempt as something outstanding.
+    pub(crate) fn claim(self: &Arc<Self>, limit: u64, threads: usize) -> Option<Batch> {
+        // Read before the state: a pause stores the state first and then the generation, so a
+        // batch that carries the new generation can only have seen the new state.
+        let generation = self.generation.load(SeqCst);
+        if self.state.load(SeqCst) != RUNNING {
+            return None;
+        }
+        self.outstanding.fetch_add(1, SeqCst);
+        let size = self.batch_size.load(Relaxed).min(limit);
+        let cut = self.claim_fragment(size, threads).or_else(|| self.claim_cursor(size, threads));
+        let Some((span, retries)) = cut else {
+            self.outstanding.fetch_sub(1, SeqCst);
+            return None;
+        };
+        let charged_ns = span.len.saturating_mul(self.item_ns.load(Relaxed));
+        self.charge(charged_ns);
+        Some(Batch {
+            job: Arc::clone(self),
+            span,
+            generation,
+            retries,
+            charged_ns,
+            settled: AtomicBool::new(false),
+        })
+    }
+
+    fn claim_fragment(&self, size: u64, threads: usize) -> Option<(Span, u8)> {
+        if self.fragment_items.load(SeqCst) == 0 {
+            return None;
+        }
+        let size = tail(size, self.unclaimed(), threads);
+        let mut gate = lock(&self.gate);
+        let fragment = gate.fragments.pop_front()?;
+        // A batch that has failed goes out again as it was: it is the one that is quarantined.
+        let keep = if fragment.retries > 0 { fragment.span.len } else { size };
+        let (head, rest) = fragment.span.split_at(keep);
+        if !rest.is_empty() {
+            gate.fragments.push_front(Fragment { span: rest, retries: fragment.retries });
+        }
+        self.fragment_items.fetch_sub(head.len, SeqCst);
+        Some((head, fragment.retries))
+    }
+
+    fn claim_cursor(&self, size: u64, threads: usize) -> Option<(Span, u8)> {
+        let mut taken = Span::new(0, 0);
+        let advance = |cursor: u64| {
+            let left = self.cursor_end.saturating_sub(cursor);
+            if left == 0 {
+                return None;
+            }
+            taken = Span::new(cursor, tail(size, left, threads).min(left));
+            Some(taken.end())
+        };
+        self.cursor.fetch_update(SeqCst, SeqCst, advance).ok()?;
+        Some((taken, 0))
+    }
+
+    /// Moves the job's virtual time on. Thread time, not CPU time, is what jobs share: an item
+    /// that waits keeps its thread from the others just as well.
+    fn charge(&self, ns: u64) {
+        self.pass.fetch_add(self.weighted(ns), Relaxed);
+    }
+
+    fn weighted(&self, ns: u64) -> u64 {
+        ns.saturating_mul(Priority::Urgent.weight() / self.priority.weight())
+    }
+
+    /// Whether the batch may still run.
+    pub(crate) fn is_current(&self, batch: &Batch) -> bool {
+        self.generation.load(SeqCst) == batch.generation
+    }
+
+    /// Takes back a batch that was not started. True if it was stale.
+    pub(crate) fn hand_back(&self, batch: &Batch) -> bool {
+        if batch.settled.swap(true, SeqCst) {
+            return false;
+        }
+        let mut gate = lock(&self.gate);
+        let stale = gate.closed();
+        if stale {
+            gate.stale += 1;
+        } else {
+            self.give_back(&mut gate, batch.span, batch.retries);
+        }
+        drop(gate);
+        self.outstanding.fetch_sub(1, SeqCst);
+        stale
+    }
+
+    fn give_back(&self, gate: &mut Gate, span: Span, retries: u8) {
+        self.fragment_items.fetch_add(span.len, SeqCst);
+        gate.fragments.push_front(Fragment { span, retries });
+    }
+
+    /// Settles a batch that has run. Only here results count, and only while the gate is open.
+    pub(crate) fn commit(
+        &self,
+        batch: &Batch,
+        report: &BatchReport,
+        commit: &mut dyn FnMut(&BatchReport) -> Next,
+    ) -> Settled {
+        let mut gate = lock(&self.gate);
+        if batch.settled.swap(true, SeqCst) {
+            return Settled::Stale;
+        }
+        let outcome = if gate.closed() {
+            gate.stale += 1;
+            Settled::Stale
+        } else {
+            match catch_unwind(AssertUnwindSafe(|| commit(report))) {
+                Ok(next) => {
+                    self.account(&mut gate, batch, report);
+                    if next == Next::Stop {
+                        self.close(&mut gate, EndReason::Stopped);
+                    }
+                    Settled::Committed
+                }
+                Err(payload) => {
+                    drop_quietly(payload);
+                    gate.panics += 1;
+                    gate.quarantined.push(batch.span);
+                    Settled::Quarantined
+                }
+            }
+        };
+        drop(gate);
+        self.outstanding.fetch_sub(1, SeqCst);
+        outcome
+    }
+
+    fn account(&self, gate: &mut Gate, batch: &Batch, report: &BatchReport) {
+        let cpu_ns = nanos(report.cpu);
+        let wall_ns = nanos(report.wall);
+        gate.items += report.done.len;
+        gate.batches += 1;
+        gate.cpu_ns += cpu_ns;
+        gate.sizer.record(report.done.len, cpu_ns, wall_ns);
+        self.batch_size.store(gate.sizer.current(), Relaxed);
+        self.item_ns.store(gate.sizer.wall_ns_per_item() as u64, Relaxed);
+        if wall_ns >= batch.charged_ns {
+            self.charge(wall_ns - batch.charged_ns);
+        } else {
+            self.pass.fetch_sub(self.weighted(batch.charged_ns - wall_ns), Relaxed);
+        }
+        let (_, rest) = batch.span.split_at(report.done.len);
+        if !rest.is_empty() {
+            self.give_back(gate, rest, batch.retries);
+        }
+    }
+
+    /// Settles a batch that panicked, or whose thread died. `None` if it was settled before.
+    pub(crate) fn fail(&self, batch: &Batch, message: &str) -> Option<Settled> {
+        let mut gate = lock(&self.gate);
+        if batch.settled.swap(true, SeqCst) {
+            return None;
+        }
+        gate.panics += 1;
+        let outcome = if gate.closed() {
+            gate.stale += 1;
+            Settled::Stale
+        } else if self.on_panic == OnPanic::EndJob {
+            self.close(&mut gate, EndReason::Panicked { message: message.to_owned() });
+            Settled::Stale
+        } else if batch.retries == 0 {
+            self.fragment_items.fetch_add(batch.span.len, SeqCst);
+            gate.fragments.push_back(Fragment { span: batch.span, retries: 1 });
+            Settled::QueuedAgain
+        } else {
+            gate.quarantined.push(batch.span);
+            Settled::Quarantined
+        };
+        drop(gate);
+        self.outstanding.fetch_sub(1, SeqCst);
+        Some(outcome)
+    }
+
+    /// Refuses results and new claims from now on. The first cause stays.
+    pub(crate) fn stop(&self, cause: EndReason) {
+        let mut gate = lock(&self.gate);
+        self.close(&mut gate, cause);
+    }
+
+    fn close(&self, gate: &mut Gate, cause: EndReason) {
+        if gate.end.is_some() || gate.cause.as_ref().is_some_and(|c| *c != EndReason::Shutdown) {
+            return;
+        }
+        gate.cause = Some(cause);
+        self.state.store(STOPPING, SeqCst);
+        self.generation.fetch_add(1, SeqCst);
+    }
+
+    /// Stops handing out work; what is running commits what it has done. False if it was not
+    /// running.
+    pub(crate) fn pause(&self) -> bool {
+        let _gate = lock(&self.gate);
+        let paused = self.state.compare_exchange(RUNNING, PAUSED, SeqCst, SeqCst).is_ok();
+        if paused {
+            self.generation.fetch_add(1, SeqCst);
+        }
+        paused
+    }
+
+    /// Goes on after a pause. False if it was not paused.
+    pub(crate) fn resume(&self) -> bool {
+        let _gate = lock(&self.gate);
+        self.state.compare_exchange(PAUSED, RUNNING, SeqCst, SeqCst).is_ok()
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.state.load(SeqCst) == PAUSED
+    }
+
+    /// Ends the job if nothing can be committed to it any more. The caller gets the end once and
+    /// must announce it.
+    pub(crate) fn try_end(&self) -> Option<JobEnd> {
+        if self.state.load(SeqCst) != STOPPING
+            && (self.unclaimed() > 0 || self.outstanding.load(SeqCst) > 0)
+        {
+            return None;
+        }
+        let mut gate = lock(&self.gate);
+        if gate.end.is_some() || self.running.load(SeqCst) > 0 {
+            return None;
+        }
+        let reason = match &gate.cause {
+            Some(cause) => cause.clone(),
+            None if self.unclaimed() == 0 && self.outstanding.load(SeqCst) == 0 => {
+                EndReason::Exhausted
+            }
+            None => return None,
+        };
+        gate.quarantined.sort_unstable();
+        let end = JobEnd { reason, items: gate.items, quarantined: gate.quarantined.clone() };
+        gate.end = Some(end.clone());
+        self.state.store(STOPPING, SeqCst);
+        Some(end)
+    }
+
+    /// Tells the task and wakes who waits. Called once, by whom [`try_end`](Self::try_end) gave
+    /// the end.
+    pub(crate) fn announce(&self, end: &JobEnd) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.task.ended(end))) {
+            drop_quietly(payload);
+        }
+        lock(&self.gate).announced = true;
+        self.ended.notify_all();
+    }
+
+    pub(crate) fn end(&self) -> Option<JobEnd> {
+        let gate = lock(&self.gate);
+        if gate.announced { gate.end.clone() } else { None }
+    }
+
+    pub(crate) fn wait(&self) -> JobEnd {
+        let mut gate = lock(&self.gate);
+        loop {
+            if gate.announced
+                && let Some(end) = &gate.end
+            {
+                return end.clone();
+            }
+            gate = self.ended.wait(gate).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> JobStats {
+        let gate = lock(&self.gate);
+        JobStats {
+            items: gate.items,
+            unclaimed: self.unclaimed(),
+            outstanding: self.outstanding.load(SeqCst) as u64,
+            running: self.running.load(SeqCst) as u64,
+            batches: gate.batches,
+            stale: gate.stale,
+            panics: gate.panics,
+            quarantined: gate.quarantined.clone(),
+            batch_size: gate.sizer.current(),
+            cpu_ns_per_item: gate.sizer.cpu_ns_per_item(),
+            cpu_ns: gate.cpu_ns,
+        }
+    }
+}
+
+/// A duration in nanoseconds, at most `u64::MAX`.
+pub(crate) fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Drops a panic's payload; a payload whose own drop panics is leaked rather than let through.
+pub(crate) fn drop_quietly(payload: Box<dyn std::any::Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+}
+
+/// The text of a panic's payload.
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without text".to_owned()
+    }
+}

@@ -1,0 +1,76 @@
+//! What the operating system knows about the calling thread.
+
+/// Context switches of the calling thread since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Switches {
+    /// The thread gave the core up (it waited).
+    pub(crate) voluntary: u64,
+    /// The core was taken from it.
+    pub(crate) involuntary: u64,
+}
+
+/// CPU nanoseconds of the calling thread.
+#[cfg(unix)]
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid, writable timespec for the length of the call.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    if status != 0 {
+        return wall_ns();
+    }
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// CPU nanoseconds of the calling thread: wall time where the system has no such clock.
+#[cfg(not(unix))]
+pub(crate) fn thread_cpu_ns() -> u64 {
+    wall_ns()
+}
+
+/// Nanoseconds since the first call in this process.
+fn wall_ns() -> u64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(EPOCH.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Context switches of the calling thread; zeros where the system does not count them per thread.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn thread_switches() -> Switches {
+    // SAFETY: rusage is plain integers, for which all-zero bytes are a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a valid, writable rusage for the length of the call.
+    if unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) } != 0 {
+        return Switches::default();
+    }
+    Switches {
+        voluntary: u64::try_from(usage.ru_nvcsw).unwrap_or(0),
+        involuntary: u64::try_from(usage.ru_nivcsw).unwrap_or(0),
+    }
+}
+
+/// Context switches of the calling thread; zeros where the system does not count them per thread.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn thread_switches() -> Switches {
+    Switches::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thread_cpu_time_grows_with_work_and_not_with_waiting() {
+        let start = thread_cpu_ns();
+        let mut x = 1u64;
+        while thread_cpu_ns() - start < 5_000_000 {
+            x = x.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(7);
+        }
+        std::hint::black_box(x);
+        let before = thread_cpu_ns();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(thread_cpu_ns() - before < 15_000_000);
+    }
+}

@@ -1,0 +1,153 @@
+//! The pool as its owner sees it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+
+use core_affinity::CoreId;
+
+use crate::config::{DispatchMode, PoolConfig};
+use crate::coordinator;
+use crate::error::PoolError;
+use crate::job::JobSpec;
+use crate::metrics::PoolMetrics;
+use crate::shared::Shared;
+use crate::sync::lock;
+use crate::task::RangeTask;
+use crate::ticket::JobTicket;
+use crate::worker::is_worker_thread;
+
+/// Worker threads and the coordinator that feeds them.
+///
+/// Clones share the same threads. When the last clone is dropped, or on
+/// [`shutdown`](Self::shutdown), the jobs are stopped and every thread is joined.
+#[derive(Clone)]
+pub struct Pool {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    coordinator: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("threads", &self.threads())
+            .field("jobs", &self.owner.shared.job_count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The cores this process may use. They are read once, before any thread is bound: a bound thread
+/// would see its own core only.
+fn core_ids() -> &'static [CoreId] {
+    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
+    CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default())
+}
+
+impl Pool {
+    /// Starts the threads. It returns when all of them have been created.
+    ///
+    /// Call it from a thread that is not bound to a core: threads inherit the binding.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Threads`] or [`PoolError::Setting`] for a config outside its limits,
+    /// [`PoolError::Spawn`] if the system gives no thread.
+    pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
+        let threads = config.validated_threads()?;
+        let cores = if config.pin { core_ids().to_vec() } else { Vec::new() };
+        let name = format!("{}-feed", config.name_prefix);
+        let shared = Arc::new(Shared::new(config, threads));
+        let (ready_tx, ready_rx) = std::sync::mpsc::sync_channel(1);
+        let handle = std::thread::Builder::new()
+            .name(name)
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || coordinator::run(shared, cores, ready_tx)
+            })
+            .map_err(|source| PoolError::Spawn { index: 0, source })?;
+        let pool =
+            Self { owner: Arc::new(Owner { shared, coordinator: Mutex::new(Some(handle)) }) };
+        match ready_rx.recv() {
+            Ok(Ok(())) => Ok(pool),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(PoolError::Closed),
+        }
+    }
+
+    /// Number of worker threads.
+    pub fn threads(&self) -> usize {
+        self.owner.shared.threads()
+    }
+
+    /// How work reaches the threads.
+    pub fn dispatch(&self) -> DispatchMode {
+        self.owner.shared.config.dispatch
+    }
+
+    /// Hands in a job. It does not block and works from any thread.
+    ///
+    /// A job without items ends at once, as exhausted, before this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Spans`] for spans that overlap or are not in order,
+    /// [`PoolError::TooManyJobs`] above 65,536 jobs, [`PoolError::Closed`] after a shutdown.
+    pub fn submit<T: RangeTask>(
+        &self,
+        spec: JobSpec,
+        task: Arc<T>,
+    ) -> Result<JobTicket, PoolError> {
+        let shared = &self.owner.shared;
+        let job = shared.submit(spec, task)?;
+        Ok(JobTicket { shared: Arc::clone(shared), job })
+    }
+
+    /// The figures of the pool. It reads counters only and never waits for a worker.
+    pub fn metrics(&self) -> PoolMetrics {
+        self.owner.shared.metrics()
+    }
+
+    /// Stops all jobs with [`crate::EndReason::Shutdown`] and joins every thread. What a batch had
+    /// done by then is committed. Repeating it does nothing.
+    ///
+    /// From one of the pool's own threads it stops the jobs but cannot wait.
+    pub fn shutdown(&self) {
+        self.owner.shutdown();
+    }
+
+    /// Makes worker `index` die at its next batch, as if its thread had been lost.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such worker.
+    #[cfg(feature = "chaos")]
+    pub fn kill_thread(&self, index: usize) {
+        let slot = &self.owner.shared.slots[index];
+        slot.kill.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Owner {
+    fn shutdown(&self) {
+        self.shared.begin_shutdown();
+        if is_worker_thread() {
+            return;
+        }
+        let handle = lock(&self.coordinator).take();
+        if let Some(handle) = handle
+            && let Err(payload) = handle.join()
+        {
+            crate::job::drop_quietly(payload);
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}

@@ -1,0 +1,424 @@
+//! What the threads of a pool share.
+
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::config::{DispatchMode, PoolConfig};
+use crate::error::PoolError;
+use crate::event_count::EventCount;
+use crate::histogram::Histogram;
+use crate::job::{Batch, EndReason, JobCore, JobSpec, nanos};
+use crate::metrics::{PoolCounters, PoolMetrics, ThreadCounters, fairness};
+use crate::observer::PoolEvent;
+use crate::schedule;
+use crate::sync::{lock, read, write};
+use crate::task::AnyTask;
+
+/// Most jobs that a pool holds at once.
+pub(crate) const MAX_JOBS: usize = 65_536;
+
+/// The place of one worker thread. It outlives the thread.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) counters: ThreadCounters,
+    /// The batch the thread has taken and not put down yet.
+    pub(crate) lease: Mutex<Option<Arc<Batch>>>,
+    pub(crate) dead: AtomicBool,
+    /// Set by [`crate::Pool::kill_thread`].
+    #[cfg(feature = "chaos")]
+    pub(crate) kill: AtomicBool,
+}
+
+/// The state behind a [`crate::Pool`].
+pub(crate) struct Shared {
+    pub(crate) config: PoolConfig,
+    pub(crate) started: Instant,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) queue_tx: Sender<Arc<Batch>>,
+    pub(crate) queue_rx: Receiver<Arc<Batch>>,
+    /// Workers sleep on it.
+    pub(crate) work: EventCount,
+    /// The coordinator sleeps on it.
+    pub(crate) coordinator: EventCount,
+    pub(crate) shutdown: AtomicBool,
+    pub(crate) counters: PoolCounters,
+    pub(crate) dispatch: Histogram,
+    jobs: RwLock<Vec<Arc<JobCore>>>,
+    direct_jobs: AtomicUsize,
+    next_job: AtomicU64,
+    /// Whether a worker has already asked the generator for more.
+    refill_asked: AtomicBool,
+    /// Pool time, plus one, since when some job has had work to claim; 0 if none has.
+    work_since: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(config: PoolConfig, threads: usize) -> Self {
+        let capacity = match config.dispatch {
+            DispatchMode::Batched => threads * config.high_water_per_thread,
+            DispatchMode::Sequential => 1,
+        };
+        let (queue_tx, queue_rx) = crossbeam_channel::bounded(capacity);
+        Self {
+            config,
+            started: Instant::now(),
+            slots: (0..threads).map(|_| Slot::default()).collect(),
+            queue_tx,
+            queue_rx,
+            work: EventCount::default(),
+            coordinator: EventCount::default(),
+            shutdown: AtomicBool::new(false),
+            counters: PoolCounters::default(),
+            dispatch: Histogram::new(),
+            jobs: RwLock::new(Vec::new()),
+            direct_jobs: AtomicUsize::new(0),
+            next_job: AtomicU64::new(1),
+            refill_asked: AtomicBool::new(false),
+            work_since: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn is_sequential(&self) -> bool {
+        self.config.dispatch == DispatchMode::Sequential
+    }
+
+    pub(crate) fn low_water(&self) -> usize {
+        self.threads() * self.config.low_water_per_thread
+    }
+
+    /// Nanoseconds since the pool started.
+    pub(crate) fn now_ns(&self) -> u64 {
+        nanos(self.started.elapsed())
+    }
+
+    /// Tells the observer. Its panics end here.
+    pub(crate) fn tell(&self, event: &PoolEvent<'_>) {
+        if let Some(observer) = &self.config.observer {
+            let call = std::panic::AssertUnwindSafe(|| observer.event(event));
+            if let Err(payload) = std::panic::catch_unwind(call) {
+                crate::job::drop_quietly(payload);
+            }
+        }
+    }
+
+    /// Takes a job on.
+    pub(crate) fn submit(
+        &self,
+        spec: JobSpec,
+        task: Arc<dyn AnyTask>,
+    ) -> Result<Arc<JobCore>, PoolError> {
+        spec.validate()?;
+        let target_ns = nanos(self.config.target_batch);
+        let mut jobs = write(&self.jobs);
+        // Looked at under the lock: the coordinator stops all jobs under it after the flag is up.
+        if self.shutdown.load(SeqCst) {
+            return Err(PoolError::Closed);
+        }
+        if jobs.len() >= MAX_JOBS {
+            return Err(PoolError::TooManyJobs { limit: MAX_JOBS });
+        }
+        let id = self.next_job.fetch_add(1, Relaxed);
+        let pass = schedule::entry_pass(&jobs);
+        let job = Arc::new(JobCore::new(id, spec, task, target_ns, pass));
+        if job.is_direct(self.threads()) {
+            self.direct_jobs.fetch_add(1, SeqCst);
+        }
+        jobs.push(Arc::clone(&job));
+        drop(jobs);
+        self.work_appeared();
+        self.settle(&job);
+        Ok(job)
+    }
+
+    /// Wakes everybody because a job has got work to claim.
+    pub(crate) fn work_appeared(&self) {
+        let now = self.now_ns() + 1;
+        _ = self.work_since.compare_exchange(0, now, SeqCst, SeqCst);
+        if !self.is_sequential() {
+            self.work.notify_all();
+        }
+        self.coordinator.notify_all();
+    }
+
+    /// Ends `job` if it is done with, and announces that.
+    pub(crate) fn settle(&self, job: &Arc<JobCore>) {
+        let Some(end) = job.try_end() else { return };
+        write(&self.jobs).retain(|other| other.id != job.id);
+        if job.is_direct(self.threads()) {
+            self.direct_jobs.fetch_sub(1, SeqCst);
+        }
+        job.announce(&end);
+        self.coordinator.notify_all();
+    }
+
+    /// Whether a thread that asks now would get something.
+    pub(crate) fn any_claimable(&self) -> bool {
+        read(&self.jobs).iter().any(|job| job.claimable())
+    }
+
+    /// Pool time, plus one, since when there has been work; 0 if there is none.
+    pub(crate) fn work_since(&self) -> u64 {
+        self.work_since.load(SeqCst)
+    }
+
+    /// Notes that nothing is left to claim, unless something has come meanwhile.
+    fn note_no_work(&self) {
+        let since = self.work_since.load(SeqCst);
+        if since != 0 && !self.any_claimable() {
+            _ = self.work_since.compare_exchange(since, 0, SeqCst, SeqCst);
+            if self.any_claimable() {
+                let now = self.now_ns() + 1;
+                _ = self.work_since.compare_exchange(0, now, SeqCst, SeqCst);
+            }
+        }
+    }
+
+    /// The next batch for the worker `index`, or `None` if there is nothing to do. The worker is
+    /// counted into the batch's job and must leave it.
+    pub(crate) fn next_batch(&self, index: usize) -> Option<Arc<Batch>> {
+        if !self.is_sequential()
+            && self.direct_jobs.load(SeqCst) > 0
+            && let Some(batch) = self.claim_direct()
+        {
+            return Some(batch);
+        }
+        if let Some(batch) = self.pop_queue(index) {
+            return Some(batch);
+        }
+        if !self.is_sequential()
+            && let Some(batch) = self.claim_best(|_| true)
+        {
+            ThreadCounters::add(&self.slots[index].counters.self_refills, 1);
+            return Some(batch);
+        }
+        self.note_no_work();
+        None
+    }
+
+    /// A batch of the job whose turn it is, if that is one that passes the queue.
+    fn claim_direct(&self) -> Option<Arc<Batch>> {
+        let threads = self.threads();
+        let turn = schedule::pick(&read(&self.jobs), |_| true).cloned()?;
+        if turn.is_direct(threads) { self.claim_from(&turn) } else { None }
+    }
+
+    /// A batch of the job whose turn it is among those `allowed`.
+    fn claim_best(&self, allowed: impl Fn(&JobCore) -> bool) -> Option<Arc<Batch>> {
+        loop {
+            // A job that gives nothing has changed meanwhile and is not picked again.
+            let job = schedule::pick(&read(&self.jobs), &allowed).cloned()?;
+            if let Some(batch) = self.claim_from(&job) {
+                return Some(batch);
+            }
+        }
+    }
+
+    fn claim_from(&self, job: &Arc<JobCore>) -> Option<Arc<Batch>> {
+        let entered = job.enter();
+        if entered {
+            if let Some(batch) = job.claim(u64::MAX, self.threads()) {
+                return Some(Arc::new(batch));
+            }
+            job.leave();
+        }
+        self.settle(job);
+        None
+    }
+
+    fn pop_queue(&self, index: usize) -> Option<Arc<Batch>> {
+        loop {
+            let batch = self.queue_rx.try_recv().ok()?;
+            if !self.is_sequential()
+                && self.queue_rx.len() < self.low_water()
+                && !self.refill_asked.swap(true, SeqCst)
+            {
+                self.counters.low_water_hits.fetch_add(1, Relaxed);
+                self.coordinator.notify_all();
+            }
+            let entered = batch.job.enter();
+            // Checked after entering: whoever ends the job either sees this thread inside it, or
+            // has already made the batch stale.
+            if entered && batch.job.is_current(&batch) {
+                return Some(batch);
+            }
+            if entered {
+                batch.job.leave();
+            }
+            self.return_unstarted(&batch, Some(index));
+        }
+    }
+
+    /// Gives back a batch that nobody has started.
+    pub(crate) fn return_unstarted(&self, batch: &Arc<Batch>, worker: Option<usize>) {
+        if batch.job.hand_back(batch) {
+            if let Some(index) = worker {
+                ThreadCounters::add(&self.slots[index].counters.stale, 1);
+            }
+        } else if batch.job.claimable() {
+            self.work_appeared();
+        }
+        if self.is_sequential() {
+            self.coordinator.notify_all();
+        }
+        self.settle(&batch.job);
+    }
+
+    /// Fills the queue. Only the coordinator calls it.
+    pub(crate) fn fill_queue(&self) {
+        // Cleared first: a worker that asks from here on is heard in the next round.
+        self.refill_asked.store(false, SeqCst);
+        match self.config.dispatch {
+            DispatchMode::Batched => self.fill_ahead(),
+            DispatchMode::Sequential => self.fill_one(),
+        }
+    }
+
+    fn fill_ahead(&self) {
+        let high = self.threads() * self.config.high_water_per_thread;
+        if self.queue_rx.len() >= self.low_water() {
+            return;
+        }
+        let threads = self.threads();
+        let (mut batches, mut items) = (0, 0u64);
+        while self.queue_rx.len() < high {
+            let turn = schedule::pick(&read(&self.jobs), |job| !job.is_direct(threads)).cloned();
+            let Some(job) = turn else { break };
+            let Some(batch) = job.claim(u64::MAX, threads) else {
+                self.settle(&job);
+                continue;
+            };
+            batches += 1;
+            items = items.saturating_add(batch.span.len);
+            if let Err(full) = self.queue_tx.try_send(Arc::new(batch)) {
+                self.return_unstarted(&full.into_inner(), None);
+                break;
+            }
+        }
+        self.report_fill(batches, items);
+        if batches > 0 {
+            self.work.notify_all();
+        }
+    }
+
+    /// The sequential baseline: one item, and the next one after its result.
+    fn fill_one(&self) {
+        let jobs = read(&self.jobs);
+        if jobs.iter().any(|job| job.is_occupied()) || !self.queue_rx.is_empty() {
+            return;
+        }
+        let turn = schedule::pick(&jobs, |_| true).cloned();
+        drop(jobs);
+        let Some(job) = turn else { return };
+        match job.claim(1, self.threads()) {
+            None => self.settle(&job),
+            Some(batch) => {
+                let items = batch.span.len;
+                if let Err(full) = self.queue_tx.try_send(Arc::new(batch)) {
+                    self.return_unstarted(&full.into_inner(), None);
+                    return;
+                }
+                self.report_fill(1, items);
+                self.work.notify_one();
+            }
+        }
+    }
+
+    fn report_fill(&self, batches: usize, items: u64) {
+        if batches == 0 {
+            return;
+        }
+        let sequence = self.counters.fills.fetch_add(1, Relaxed) + 1;
+        self.tell(&PoolEvent::Filled {
+            sequence,
+            batches,
+            items,
+            threads: self.threads(),
+            depth: self.queue_rx.len(),
+        });
+    }
+
+    /// Ends the jobs whose deadline has passed; says how long until the next one.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Duration> {
+        let mut next: Option<Duration> = None;
+        let jobs = read(&self.jobs).clone();
+        for job in jobs {
+            let Some(deadline) = job.deadline else { continue };
+            if deadline <= now {
+                job.stop(EndReason::TimedOut);
+                self.settle(&job);
+            } else {
+                let left = deadline - now;
+                next = Some(next.map_or(left, |n| n.min(left)));
+            }
+        }
+        next
+    }
+
+    pub(crate) fn job_count(&self) -> usize {
+        read(&self.jobs).len()
+    }
+
+    pub(crate) fn all_jobs(&self) -> Vec<Arc<JobCore>> {
+        read(&self.jobs).clone()
+    }
+
+    /// Raises the shutdown flag and wakes all; the coordinator does the rest.
+    pub(crate) fn begin_shutdown(&self) {
+        {
+            // Under the lock, so that no job is taken on after the coordinator has stopped all.
+            let _jobs = write(&self.jobs);
+            self.shutdown.store(true, SeqCst);
+        }
+        self.coordinator.notify_all();
+        self.work.notify_all();
+    }
+
+    pub(crate) fn metrics(&self) -> PoolMetrics {
+        let now = self.now_ns();
+        let threads: Vec<_> = self
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(index, slot)| slot.counters.snapshot(index, now))
+            .collect();
+        let items: Vec<u64> = threads.iter().map(|t| t.attempts).collect();
+        let (fairness_min_max, fairness_jain) = fairness(&items);
+        let attempts = items.iter().sum();
+        let batches: u64 = threads.iter().map(|t| t.batches).sum();
+        PoolMetrics {
+            uptime_ns: now,
+            jobs: self.job_count(),
+            active_threads: threads.iter().filter(|t| t.active).count(),
+            attempts,
+            queue_depth: self.queue_rx.len(),
+            low_water_hits: self.counters.low_water_hits.load(Relaxed),
+            starvation_events: threads.iter().map(|t| t.starvation_events).sum(),
+            starved_ns: threads.iter().map(|t| t.starved_ns).sum(),
+            dispatch_p50_ns: self.dispatch.quantile(0.5),
+            dispatch_p99_ns: self.dispatch.quantile(0.99),
+            fairness_min_max,
+            fairness_jain,
+            mean_batch: if batches == 0 { 0.0 } else { attempts as f64 / batches as f64 },
+            stale: threads.iter().map(|t| t.stale).sum(),
+            panics: threads.iter().map(|t| t.panics).sum(),
+            restarts: threads.iter().map(|t| t.restarts).sum(),
+            threads,
+        }
+    }
+
+    /// What the worker `index` was working on when its thread died.
+    pub(crate) fn take_lease(&self, index: usize) -> Option<Arc<Batch>> {
+        lock(&self.slots[index].lease).take()
+    }
+}

@@ -1,0 +1,89 @@
+//! Draining a source in one step, and knowing what was lost.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use nipworker_pool::source::{Closed, channel};
+
+#[test]
+fn a_drain_takes_what_is_there_up_to_the_maximum() {
+    let (writer, mut reader) = channel(128);
+    assert_eq!(writer.push_batch(0..24), 24);
+    let drained = reader.next_batch(10, Duration::from_secs(1)).unwrap();
+    assert_eq!(drained.items, (0..10).collect::<Vec<_>>());
+    assert_eq!((drained.lagged, drained.remaining), (0, 14));
+    let drained = reader.try_next_batch(100).unwrap();
+    assert_eq!(drained.items, (10..24).collect::<Vec<_>>());
+    assert_eq!(reader.try_next_batch(100).unwrap().items, []);
+}
+
+#[test]
+fn ten_thousand_events_into_128_places_lose_exactly_what_did_not_fit() {
+    let (writer, mut reader) = channel(128);
+    for event in 0..10_000u32 {
+        writer.push_batch([event]);
+    }
+    let drained = reader.try_next_batch(usize::MAX).unwrap();
+    assert_eq!(drained.lagged, 10_000 - 128);
+    assert_eq!(drained.items, (9_872..10_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_slow_reader_and_a_fast_writer_account_for_every_event() {
+    let (writer, mut reader) = channel(128);
+    let feeder = std::thread::spawn(move || {
+        for start in (0..100_000u64).step_by(10) {
+            writer.push_batch(start..start + 10);
+        }
+    });
+    let (mut seen, mut lagged, mut expected) = (0u64, 0u64, 0u64);
+    while let Ok(drained) = reader.next_batch(7, Duration::from_secs(30)) {
+        expected += drained.lagged;
+        lagged += drained.lagged;
+        for item in drained.items {
+            assert_eq!(item, expected);
+            expected += 1;
+            seen += 1;
+        }
+    }
+    feeder.join().unwrap();
+    assert_eq!(seen + lagged, 100_000);
+}
+
+#[test]
+fn the_wait_ends_with_the_first_item() {
+    let (writer, mut reader) = channel(4);
+    let feeder = std::thread::spawn(move || {
+        writer.push_batch(["late"]);
+        writer
+    });
+    let drained = reader.next_batch(4, Duration::from_secs(30)).unwrap();
+    assert_eq!(drained.items, ["late"]);
+    drop(feeder.join().unwrap());
+    assert_eq!(reader.next_batch(4, Duration::from_secs(30)), Err(Closed));
+}
+
+#[test]
+fn time_running_out_is_an_empty_drain_and_not_an_error() {
+    let (_writer, mut reader) = channel::<u8>(4);
+    assert_eq!(reader.next_batch(4, Duration::from_millis(1)).unwrap().items, []);
+}
+
+#[test]
+fn what_was_pushed_before_the_close_is_still_read() {
+    let (writer, mut reader) = channel(4);
+    writer.push_batch([1, 2]);
+    drop(writer);
+    assert_eq!(reader.try_next_batch(9).unwrap().items, [1, 2]);
+    assert_eq!(reader.try_next_batch(9), Err(Closed));
+}
+
+#[test]
+fn two_readers_see_the_same_items() {
+    let (writer, mut first) = channel(8);
+    writer.push_batch([1]);
+    let mut second = writer.subscribe();
+    writer.clone().push_batch([2, 3]);
+    assert_eq!(first.try_next_batch(9).unwrap().items, [1, 2, 3]);
+    assert_eq!(second.try_next_batch(9).unwrap().items, [2, 3]);
+}
