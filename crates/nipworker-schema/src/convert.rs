@@ -120,6 +120,31 @@ impl From<UnsignedEventT> for UnsignedEvent {
     }
 }
 
+/// A table inside a table is boxed.
+macro_rules! boxed {
+    ($($base:ident <=> $table:ident),+) => {$(
+        impl From<$base> for Box<$table> {
+            fn from(value: $base) -> Self {
+                Box::new(value.into())
+            }
+        }
+
+        impl From<&$base> for Box<$table> {
+            fn from(value: &$base) -> Self {
+                Box::new(value.into())
+            }
+        }
+
+        impl From<Box<$table>> for $base {
+            fn from(table: Box<$table>) -> Self {
+                (*table).into()
+            }
+        }
+    )+};
+}
+
+boxed!(Event <=> EventT, UnsignedEvent <=> UnsignedEventT);
+
 impl From<Filter> for FilterT {
     fn from(filter: Filter) -> Self {
         let Filter { ids, authors, kinds, tags, since, until, limit, search } = filter;
