@@ -1,0 +1,692 @@
+//! What an [`EventStore`] must do.
+
+use std::{
+    ops::ControlFlow,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use nipworker_protocol::{Event, EventId, Filter, Verified};
+
+use crate::{
+    Cursor, EventStore, PageRequest, Position, PutOutcome, StoreError, conformance::samples::*,
+};
+
+/// Makes a fresh, empty instance.
+pub type Make<'m> = &'m dyn Fn() -> Box<dyn EventStore>;
+
+use PutOutcome::{Deleted, Duplicate, Ephemeral, Expired, Stored};
+
+fn put(store: &dyn EventStore, event: &Verified<Event>) -> PutOutcome {
+    store.put_batch(std::slice::from_ref(event), NOW).unwrap().remove(0)
+}
+
+fn all(store: &dyn EventStore, filters: &[Filter]) -> Vec<EventId> {
+    let mut request = PageRequest::default();
+    let mut found = Vec::new();
+    loop {
+        let page = store.query(filters, &request, NOW).unwrap();
+        found.extend(page.events.iter().map(|event| event.id));
+        match page.next {
+            Some(next) => request.after = Some(next),
+            None => return found,
+        }
+    }
+}
+
+fn everything(store: &dyn EventStore) -> Vec<EventId> {
+    all(store, &[Filter::new()])
+}
+
+fn clean(store: &dyn EventStore) {
+    let report = store.check().unwrap();
+    assert!(report.is_clean(), "{:?}", report.problems);
+}
+
+fn sorted(mut events: Vec<Verified<Event>>) -> Vec<Verified<Event>> {
+    events.sort_by_key(|event| Position::of(event));
+    events
+}
+
+/// Content, tags and signature come back as they were put.
+pub fn a_stored_event_comes_back_equal(make: Make<'_>) {
+    let store = make();
+    let tags: &[&[&str]] = &[&["t", "ü\n\"\\\u{1}"], &[], &["p"], &["x", "", "more"]];
+    let event = event(1, NOW, 1, tags, "quote \" slash \\ control \u{0}\u{1f} \u{1f980}");
+    assert_eq!(store.get(&event.id, NOW).unwrap(), None);
+    assert_eq!(put(&*store, &event), Stored);
+    assert_eq!(store.get(&event.id, NOW).unwrap().as_ref(), Some(&event));
+    let page = store.query(&[Filter::new()], &PageRequest::default(), NOW).unwrap();
+    assert_eq!(page.events, [event]);
+    assert_eq!(page.next, None);
+    clean(&*store);
+}
+
+/// In another batch and in the same one.
+pub fn the_same_event_again_is_a_duplicate(make: Make<'_>) {
+    let store = make();
+    let (one, two) = (note(1, NOW, "one"), note(1, NOW, "two"));
+    assert_eq!(put(&*store, &one), Stored);
+    let outcomes = store.put_batch(&[one, two.clone(), two], NOW).unwrap();
+    assert_eq!(outcomes, [Duplicate, Stored, Duplicate]);
+    assert_eq!(store.put_batch(&[], NOW).unwrap(), []);
+    assert_eq!(store.stats().unwrap().events, 2);
+}
+
+/// Kinds 20000 to 29999.
+pub fn an_ephemeral_event_is_never_stored(make: Make<'_>) {
+    let store = make();
+    for kind in [20_000, 29_999] {
+        assert_eq!(put(&*store, &event(1, NOW, kind, &[], "")), Ephemeral);
+    }
+    for kind in [19_999, 30_000] {
+        assert_eq!(put(&*store, &event(1, NOW, kind, &[], "")), Stored);
+    }
+    assert_eq!(everything(&*store).len(), 2);
+}
+
+/// Older ones are superseded, newer ones replace; authors and kinds do not mix.
+pub fn the_newest_replaceable_event_is_kept(make: Make<'_>) {
+    let store = make();
+    let old = event(1, NOW - 2, 10_002, &[], "old");
+    let middle = event(1, NOW - 1, 10_002, &[], "middle");
+    let new = event(1, NOW, 10_002, &[], "new");
+    assert_eq!(put(&*store, &middle), Stored);
+    assert_eq!(put(&*store, &old), PutOutcome::Superseded { by: middle.id });
+    assert_eq!(put(&*store, &new), Stored);
+    assert_eq!(put(&*store, &middle), PutOutcome::Superseded { by: new.id });
+    assert_eq!(put(&*store, &new), Duplicate);
+    let others = [event(2, NOW - 5, 10_002, &[], ""), event(1, NOW - 5, 0, &[], "")];
+    assert_eq!(store.put_batch(&others, NOW).unwrap(), [Stored, Stored]);
+    assert_eq!(all(&*store, &[Filter::new().kinds([10_002]).authors([author(1)])]), [new.id]);
+    assert_eq!(everything(&*store).len(), 3);
+    assert_eq!(store.get(&middle.id, NOW).unwrap(), None);
+    clean(&*store);
+}
+
+/// Whatever the order in which they come (NIP-01).
+pub fn the_lowest_id_is_kept_when_replaceable_times_tie(make: Make<'_>) {
+    let tied = sorted((0..4).map(|n| event(1, NOW, 0, &[], &n.to_string())).collect());
+    for rotation in 0..tied.len() {
+        let store = make();
+        let mut events = tied.clone();
+        events.rotate_left(rotation);
+        for event in &events {
+            put(&*store, event);
+        }
+        assert_eq!(everything(&*store), [tied[0].id], "rotated by {rotation}");
+        clean(&*store);
+    }
+}
+
+/// The outcomes are those of one after another.
+pub fn replaceable_events_replace_each_other_inside_one_batch(make: Make<'_>) {
+    let store = make();
+    let old = event(1, NOW - 1, 3, &[&["p", "a"]], "");
+    let new = event(1, NOW, 3, &[&["p", "b"]], "");
+    let outcomes = store.put_batch(&[old.clone(), new.clone(), old.clone()], NOW).unwrap();
+    assert_eq!(outcomes, [Stored, Stored, PutOutcome::Superseded { by: new.id }]);
+    assert_eq!(everything(&*store), [new.id]);
+    assert_eq!(all(&*store, &[Filter::new().tag('p', ["a"])]), []);
+    assert_eq!(store.stats().unwrap().events, 1);
+    clean(&*store);
+}
+
+/// One for each `d` tag; a missing one is the empty one (NIP-01).
+pub fn addressable_events_are_kept_by_identifier(make: Make<'_>) {
+    let store = make();
+    let missing = event(1, NOW - 3, 30_023, &[], "");
+    let valueless = event(1, NOW - 2, 30_023, &[&["d"]], "");
+    let empty = event(1, NOW - 1, 30_023, &[&["d", ""]], "");
+    let first = event(1, NOW, 30_023, &[&["d", "x"], &["d", "y"]], "first d counts");
+    let other = event(1, NOW - 1, 30_023, &[&["d", "y"]], "");
+    let batch = [missing.clone(), valueless, empty.clone(), first.clone(), other.clone()];
+    assert_eq!(store.put_batch(&batch, NOW).unwrap(), vec![Stored; 5]);
+    assert_eq!(put(&*store, &missing), PutOutcome::Superseded { by: empty.id });
+    let mut kept = everything(&*store);
+    let mut expected = vec![empty.id, first.id, other.id];
+    kept.sort();
+    expected.sort();
+    assert_eq!(kept, expected);
+    clean(&*store);
+}
+
+/// However long it is and however late it differs.
+pub fn a_long_identifier_is_an_address_of_its_own(make: Make<'_>) {
+    let store = make();
+    let long = "d".repeat(100_000);
+    let longer = format!("{long}!");
+    let hex = "ab".repeat(32);
+    let upper = hex.to_uppercase();
+    let identifiers = [&long, &longer, &hex, &upper, &"x".repeat(64), &"x".repeat(65)];
+    for identifier in identifiers {
+        let at = event(1, NOW - 1, 30_000, &[&["d", identifier]], "");
+        let later = event(1, NOW, 30_000, &[&["d", identifier]], "");
+        assert_eq!(put(&*store, &at), Stored);
+        assert_eq!(put(&*store, &later), Stored);
+    }
+    assert_eq!(everything(&*store).len(), identifiers.len());
+    clean(&*store);
+}
+
+/// Somebody else's request has no effect, neither now nor later.
+pub fn a_deletion_removes_only_the_authors_own_events(make: Make<'_>) {
+    let store = make();
+    let mine = note(1, NOW, "mine");
+    let theirs = note(2, NOW, "theirs");
+    let later = note(2, NOW, "later");
+    let address = format!("30023:{}:x", author(2));
+    let their_page = event(2, NOW - 1, 30_023, &[&["d", "x"]], "");
+    store.put_batch(&[mine.clone(), theirs.clone(), their_page.clone()], NOW).unwrap();
+    let request = event(
+        1,
+        NOW,
+        5,
+        &[
+            &["e", &mine.id.to_hex()],
+            &["e", &theirs.id.to_hex()],
+            &["e", &later.id.to_hex()],
+            &["e", "not an id"],
+            &["e"],
+            &["a", &address],
+            &["a", "nonsense"],
+            &["k", "1"],
+        ],
+        "",
+    );
+    assert_eq!(put(&*store, &request), Stored);
+    assert_eq!(put(&*store, &later), Stored);
+    let mut kept = everything(&*store);
+    let mut expected = vec![request.id, theirs.id, later.id, their_page.id];
+    kept.sort();
+    expected.sort();
+    assert_eq!(kept, expected);
+    clean(&*store);
+}
+
+/// Even when the request itself is gone.
+pub fn a_deleted_event_cannot_come_back(make: Make<'_>) {
+    let store = make();
+    let gone = note(1, NOW - 1, "gone");
+    put(&*store, &gone);
+    let expires = (NOW + 10).to_string();
+    let request = event(1, NOW, 5, &[&["e", &gone.id.to_hex()], &["expiration", &expires]], "");
+    assert_eq!(put(&*store, &request), Stored);
+    assert_eq!(put(&*store, &gone), Deleted);
+    assert_eq!(everything(&*store), [request.id]);
+    assert_eq!(store.sweep_expired(NOW + 10).unwrap(), 1);
+    assert_eq!(store.put_batch(&[gone], NOW + 10).unwrap(), [Deleted]);
+    assert_eq!(store.stats().unwrap().events, 0);
+    clean(&*store);
+}
+
+/// The order of arrival does not matter.
+pub fn a_deletion_may_come_before_its_event(make: Make<'_>) {
+    let store = make();
+    let gone = note(1, NOW - 1, "gone");
+    let request = event(1, NOW - 5, 5, &[&["e", &gone.id.to_hex()]], "older than the note");
+    assert_eq!(put(&*store, &request), Stored);
+    assert_eq!(put(&*store, &gone), Deleted);
+    assert_eq!(everything(&*store), [request.id]);
+}
+
+/// A request against a request has no effect, whichever comes first (NIP-09).
+pub fn a_deletion_cannot_be_deleted(make: Make<'_>) {
+    let gone = note(1, NOW - 2, "gone");
+    let request = event(1, NOW - 1, 5, &[&["e", &gone.id.to_hex()]], "");
+    let revoke = event(1, NOW, 5, &[&["e", &request.id.to_hex()]], "");
+    for order in [[&request, &revoke], [&revoke, &request]] {
+        let store = make();
+        put(&*store, &gone);
+        for event in order {
+            assert_eq!(put(&*store, event), Stored);
+        }
+        assert_eq!(put(&*store, &gone), Deleted);
+        assert_eq!(everything(&*store), [revoke.id, request.id]);
+        clean(&*store);
+    }
+}
+
+/// Versions up to the request's time are gone and stay away, later ones are welcome (NIP-09).
+pub fn an_address_is_deleted_up_to_the_time_of_the_request(make: Make<'_>) {
+    let store = make();
+    let page = |at: i64| event(1, at, 30_023, &[&["d", "x"]], "");
+    let other = event(1, NOW - 9, 30_023, &[&["d", "y"]], "");
+    let profile = event(1, NOW - 9, 0, &[], "");
+    store.put_batch(&[page(NOW - 3), other.clone(), profile], NOW).unwrap();
+    let pages = format!("30023:{}:x", author(1));
+    let profiles = format!("0:{}:", author(1));
+    let request = event(1, NOW - 2, 5, &[&["a", &pages], &["a", &profiles]], "");
+    assert_eq!(put(&*store, &request), Stored);
+    assert_eq!(everything(&*store), [request.id, other.id]);
+    assert_eq!(put(&*store, &page(NOW - 3)), Deleted);
+    assert_eq!(put(&*store, &page(NOW - 2)), Deleted);
+    let welcome = page(NOW - 1);
+    assert_eq!(put(&*store, &welcome), Stored);
+    let earlier = event(1, NOW - 7, 5, &[&["a", &pages]], "an earlier request lowers nothing");
+    assert_eq!(put(&*store, &earlier), Stored);
+    assert_eq!(put(&*store, &page(NOW - 4)), Deleted);
+    assert_eq!(all(&*store, &[Filter::new().kinds([30_023]).tag('d', ["x"])]), [welcome.id]);
+    assert_eq!(put(&*store, &event(1, NOW - 8, 0, &[], "")), Deleted);
+    clean(&*store);
+}
+
+/// Each event of a batch sees the effect of those before it.
+pub fn deletions_work_inside_one_batch(make: Make<'_>) {
+    let store = make();
+    let (before, after) = (note(1, NOW - 2, "before"), note(1, NOW - 2, "after"));
+    let request =
+        event(1, NOW - 1, 5, &[&["e", &before.id.to_hex()], &["e", &after.id.to_hex()]], "");
+    let batch = [before.clone(), request.clone(), after, before];
+    assert_eq!(store.put_batch(&batch, NOW).unwrap(), [Stored, Stored, Deleted, Deleted]);
+    assert_eq!(everything(&*store), [request.id]);
+    assert_eq!(store.stats().unwrap().events, 1);
+    clean(&*store);
+}
+
+/// NIP-40: at its time an event is over, whether it was swept or not.
+pub fn an_expired_event_is_refused_hidden_and_swept(make: Make<'_>) {
+    let store = make();
+    let at = NOW + 10;
+    let mortal = event(1, NOW, 1, &[&["expiration", &at.to_string()], &["t", "x"]], "");
+    let eternal = event(1, NOW - 1, 1, &[&["expiration", "soon"]], "not a number: none");
+    assert_eq!(store.put_batch(&[mortal.clone(), eternal.clone()], NOW).unwrap(), [Stored, Stored]);
+    let filters = [Filter::new().limit(1)];
+    let shown = |now: i64| {
+        let page = store.query(&filters, &PageRequest::default(), now).unwrap();
+        page.events.iter().map(|event| event.id).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(at - 1), [mortal.id]);
+    assert_eq!(shown(at), [eternal.id], "an expired event uses up no limit");
+    assert_eq!(store.get(&mortal.id, at - 1).unwrap().as_ref(), Some(&mortal));
+    assert_eq!(store.get(&mortal.id, at).unwrap(), None);
+    assert_eq!(store.count(&[Filter::new()], at).unwrap(), 1);
+    assert_eq!(store.put_batch(std::slice::from_ref(&mortal), at).unwrap(), [Expired]);
+    assert_eq!(store.sweep_expired(at - 1).unwrap(), 0);
+    assert_eq!(store.sweep_expired(at).unwrap(), 1);
+    assert_eq!(store.sweep_expired(at).unwrap(), 0);
+    assert_eq!(store.get(&mortal.id, NOW).unwrap(), None);
+    assert_eq!(store.stats().unwrap().events, 1);
+    clean(&*store);
+}
+
+/// More than one commit's worth goes, everything else stays.
+pub fn a_sweep_takes_nothing_else(make: Make<'_>) {
+    let store = make();
+    let at = (NOW + 1).to_string();
+    let later = (NOW + 2).to_string();
+    let mut batch: Vec<_> =
+        (0..1_200).map(|n| event(1, NOW - n, 1, &[&["expiration", &at]], &n.to_string())).collect();
+    batch.push(event(1, NOW, 1, &[&["expiration", &later]], "later"));
+    batch.push(note(1, NOW, "never"));
+    store.put_batch(&batch, NOW).unwrap();
+    assert_eq!(store.sweep_expired(NOW + 1).unwrap(), 1_200);
+    assert_eq!(everything(&*store).len(), 2);
+    clean(&*store);
+}
+
+/// NIP-01's order, from every index and over several of its ranges.
+pub fn answers_are_newest_first_and_lowest_id_first(make: Make<'_>) {
+    let store = make();
+    let tags: [&[&[&str]]; 3] = [&[&["t", "a"]], &[&["t", "b"]], &[&["t", "a"], &["t", "b"]]];
+    let events: Vec<_> = (0..60_u8)
+        .map(|n| {
+            let kind = 1 + u16::from(n % 2);
+            event(n % 3, NOW - i64::from(n / 10), kind, tags[usize::from(n % 3)], &n.to_string())
+        })
+        .collect();
+    store.put_batch(&events, NOW).unwrap();
+    let expected: Vec<_> = sorted(events.clone()).iter().map(|event| event.id).collect();
+    let authors = [author(0), author(1), author(2)];
+    for filter in [
+        Filter::new(),
+        Filter::new().kinds([1, 2]),
+        Filter::new().authors(authors),
+        Filter::new().authors(authors).kinds([2, 1, 1]),
+        Filter::new().tag('t', ["b", "a"]),
+        Filter::new().ids(events.iter().map(|event| event.id)),
+    ] {
+        assert_eq!(all(&*store, std::slice::from_ref(&filter)), expected, "{filter:?}");
+        let newest = all(&*store, &[filter.limit(7)]);
+        assert_eq!(newest, expected[..7]);
+    }
+}
+
+/// An event that answers several filters, several tags and several ids comes once.
+pub fn every_event_comes_once_over_all_filters(make: Make<'_>) {
+    let store = make();
+    let one = event(1, NOW, 1, &[&["t", "a"], &["t", "b"], &["t", "a"]], "");
+    put(&*store, &one);
+    let filters = [
+        Filter::new().tag('t', ["a", "b", "b"]),
+        Filter::new().ids([one.id, one.id]),
+        Filter::new().authors([author(1), author(1)]),
+        Filter::new(),
+    ];
+    assert_eq!(all(&*store, &filters), [one.id]);
+    assert_eq!(store.count(&filters, NOW).unwrap(), 1);
+}
+
+/// A limit belongs to its own filter and holds over all pages together.
+pub fn each_limit_is_exact_over_pages(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> = (0..40_u8)
+        .map(|n| event(n % 4, NOW - i64::from(n), 1 + u16::from(n % 2), &[], ""))
+        .collect();
+    store.put_batch(&events, NOW).unwrap();
+    let filters = [
+        Filter::new().kinds([1]).limit(3),
+        Filter::new().authors([author(1)]).limit(5),
+        Filter::new().limit(0),
+        Filter::new().kinds([1, 2]).until(NOW - 30).limit(100),
+    ];
+    let mut expected = Vec::new();
+    expected.extend(events.iter().filter(|e| e.kind == 1).take(3).map(|e| e.id));
+    expected.extend(events.iter().filter(|e| e.pubkey == author(1)).take(5).map(|e| e.id));
+    expected.extend(events.iter().skip(30).map(|e| e.id));
+    let expected: Vec<_> =
+        events.iter().map(|event| event.id).filter(|id| expected.contains(id)).collect();
+    for page_size in 1..8 {
+        let mut request = PageRequest::first(page_size);
+        let mut found = Vec::new();
+        loop {
+            let page = store.query(&filters, &request, NOW).unwrap();
+            assert!(page.events.len() <= page_size);
+            found.extend(page.events.iter().map(|event| event.id));
+            let Some(next) = page.next else { break };
+            request.after = Some(next);
+        }
+        assert_eq!(found, expected, "pages of {page_size}");
+    }
+}
+
+/// Who only remembers the last event gets the same pages.
+pub fn a_cursor_without_counts_keeps_the_limits(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> = (0..30).map(|n| note(1, NOW - n, "")).collect();
+    store.put_batch(&events, NOW).unwrap();
+    let filters = [Filter::new().limit(10), Filter::new().until(NOW - 20).limit(4)];
+    let mut request = PageRequest::first(3);
+    let mut found = Vec::new();
+    loop {
+        let page = store.query(&filters, &request, NOW).unwrap();
+        found.extend(page.events.iter().map(|event| event.id));
+        let (Some(last), Some(_)) = (page.events.last(), page.next) else { break };
+        request.after = Some(Cursor::behind(Position::of(last)));
+    }
+    let expected: Vec<_> = events[..10].iter().chain(&events[20..24]).map(|e| e.id).collect();
+    assert_eq!(found, expected);
+}
+
+/// Whatever the number of events asked for; one event is always given.
+pub fn a_page_ends_when_its_bytes_are_reached(make: Make<'_>) {
+    let store = make();
+    let content = "x".repeat(10_000);
+    let events: Vec<_> = (0..10).map(|n| note(1, NOW - n, &content)).collect();
+    store.put_batch(&events, NOW).unwrap();
+    for (max_bytes, expected) in [(0, 1), (1, 1), (25_000, 3), (10_000_000, 10)] {
+        let request = PageRequest { max_bytes, ..PageRequest::default() };
+        let page = store.query(&[Filter::new()], &request, NOW).unwrap();
+        assert_eq!(page.events.len(), expected, "{max_bytes} bytes");
+        assert_eq!(page.next.is_none(), expected == 10);
+    }
+    let none_asked = PageRequest::first(0);
+    assert_eq!(store.query(&[Filter::new()], &none_asked, NOW).unwrap().events.len(), 1);
+}
+
+/// An empty list is a condition that nothing meets; no filter asks for nothing.
+pub fn empty_lists_match_nothing(make: Make<'_>) {
+    let store = make();
+    put(&*store, &event(1, NOW, 1, &[&["t", "a"]], ""));
+    for filter in [
+        Filter::new().ids([]),
+        Filter::new().authors([]),
+        Filter::new().kinds([]),
+        Filter::new().tag::<String>('t', []),
+        Filter::new().kinds([1]).tag::<String>('e', []),
+        Filter::new().since(2).until(1),
+        Filter::new().ids([EventId::from_bytes([9; 32])]),
+        Filter::new().authors([author(2)]),
+    ] {
+        assert_eq!(all(&*store, std::slice::from_ref(&filter)), [], "{filter:?}");
+        assert_eq!(store.count(&[filter], NOW).unwrap(), 0);
+    }
+    assert_eq!(all(&*store, &[]), []);
+}
+
+/// Small and capital letters, and only the value counts.
+pub fn every_single_letter_tag_is_found(make: Make<'_>) {
+    let store = make();
+    let letters: Vec<String> = ('a'..='z').chain('A'..='Z').map(String::from).collect();
+    let tags: Vec<[&str; 3]> =
+        letters.iter().map(|letter| [letter.as_str(), letter.as_str(), "third"]).collect();
+    let mut tags: Vec<&[&str]> = tags.iter().map(|tag| &tag[..]).collect();
+    tags.extend::<[&[&str]; 3]>([&["title", "long name"], &["1", "digit"], &["é", "accent"]]);
+    let one = event(1, NOW, 1, &tags, "");
+    put(&*store, &one);
+    for letter in ('a'..='z').chain('A'..='Z') {
+        let value = letter.to_string();
+        assert_eq!(all(&*store, &[Filter::new().tag(letter, [value])]), [one.id], "#{letter}");
+        assert_eq!(all(&*store, &[Filter::new().tag(letter, ["third"])]), [], "#{letter}");
+        let other = if letter.is_lowercase() {
+            letter.to_ascii_uppercase()
+        } else {
+            letter.to_ascii_lowercase()
+        };
+        assert_eq!(all(&*store, &[Filter::new().tag(letter, [other.to_string()])]), []);
+    }
+    clean(&*store);
+}
+
+/// Values that begin alike, hex in both cases, and values of any length.
+pub fn tag_values_of_any_length_are_told_apart(make: Make<'_>) {
+    let store = make();
+    let hex = "0f".repeat(32);
+    let values: Vec<String> = vec![
+        String::new(),
+        "a".into(),
+        "a\0".into(),
+        "ab".into(),
+        hex.clone(),
+        hex.to_uppercase(),
+        format!("{hex}0"),
+        hex[..63].to_owned(),
+        "z".repeat(64),
+        "z".repeat(65),
+        "z".repeat(300),
+        "z".repeat(70_000),
+        format!("{}y", "z".repeat(70_000)),
+    ];
+    for value in &values {
+        assert_eq!(put(&*store, &event(1, NOW, 1, &[&["r", value]], "")), Stored);
+    }
+    for value in &values {
+        let page = store
+            .query(&[Filter::new().tag('r', [value.as_str()])], &PageRequest::default(), NOW)
+            .unwrap();
+        assert_eq!(page.events.len(), 1, "value of {} bytes", value.len());
+        assert_eq!(page.events[0].tag_value("r"), Some(value.as_str()));
+    }
+    clean(&*store);
+}
+
+/// Before 1970 and at both ends of the number range.
+pub fn times_at_the_ends_of_their_range_are_kept(make: Make<'_>) {
+    let store = make();
+    let times = [i64::MAX, i64::MAX - 1, NOW, 1, 0, -1, i64::MIN + 1, i64::MIN];
+    let events: Vec<_> = times.iter().map(|&at| note(1, at, "")).collect();
+    store.put_batch(&events, NOW).unwrap();
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+    assert_eq!(everything(&*store), ids);
+    for (index, &time) in times.iter().enumerate() {
+        for filter in [Filter::new(), Filter::new().authors([author(1)])] {
+            let until = all(&*store, &[filter.clone().until(time)]);
+            assert_eq!(until, ids[index..], "until {time}");
+            let since = all(&*store, &[filter.clone().since(time)]);
+            assert_eq!(since, ids[..=index], "since {time}");
+            assert_eq!(all(&*store, &[filter.since(time).until(time)]), [ids[index]]);
+        }
+    }
+    assert_eq!(store.sweep_expired(i64::MAX).unwrap(), 0);
+    clean(&*store);
+}
+
+/// A filter with thousands of authors, kinds or tag values.
+pub fn more_ranges_than_are_merged_are_answered_all_the_same(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> = (0..50_u8)
+        .map(|n| event(n, NOW - i64::from(n), u16::from(n) + 1_000, &[&["t", "x"]], ""))
+        .collect();
+    store.put_batch(&events, NOW).unwrap();
+    let many_authors = || {
+        (0..3_000_u16).map(|n| {
+            let mut key = *author((n % 256) as u8).as_bytes();
+            key[31] = if n < 40 { key[31] } else { 255 };
+            nipworker_protocol::PublicKey::from_bytes(key)
+        })
+    };
+    let many_words = || (0..3_000).map(|n| if n == 7 { "x".to_owned() } else { n.to_string() });
+    let first_forty: Vec<_> = events[..40].iter().map(|event| event.id).collect();
+    let all_fifty: Vec<_> = events.iter().map(|event| event.id).collect();
+    for (filter, expected) in [
+        (Filter::new().authors(many_authors()), &first_forty),
+        (Filter::new().authors(many_authors()).kinds(1_000..1_050), &first_forty),
+        (Filter::new().kinds(0..=u16::MAX), &all_fifty),
+        (Filter::new().tag('t', many_words()), &all_fifty),
+        (Filter::new().tag('t', many_words()).kinds([1_000]), &all_fifty[..1].to_vec()),
+    ] {
+        assert_eq!(&all(&*store, &[filter]), expected);
+    }
+}
+
+/// Ignoring a condition would answer with too much.
+pub fn a_search_is_refused(make: Make<'_>) {
+    let store = make();
+    let filters = [Filter::new(), Filter { search: Some("x".into()), ..Filter::new() }];
+    let refused = store.query(&filters, &PageRequest::default(), NOW);
+    assert!(matches!(refused, Err(StoreError::SearchUnsupported)));
+    assert!(matches!(store.count(&filters, NOW), Err(StoreError::SearchUnsupported)));
+}
+
+/// Counts for two filters say nothing about one.
+pub fn a_cursor_of_another_query_is_refused(make: Make<'_>) {
+    let store = make();
+    let after = Position { created_at: NOW, id: EventId::from_bytes([0; 32]) };
+    let request = PageRequest {
+        after: Some(Cursor { after, matched: vec![1, 2] }),
+        ..PageRequest::default()
+    };
+    let refused = store.query(&[Filter::new()], &request, NOW);
+    assert!(matches!(refused, Err(StoreError::CursorMismatch { filters: 1, cursor: 2 })));
+}
+
+/// NIP-45 counts what there is.
+pub fn a_count_ignores_limits(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> = (0..20_u8).map(|n| note(n % 2, NOW - i64::from(n), "")).collect();
+    store.put_batch(&events, NOW).unwrap();
+    let filters =
+        [Filter::new().authors([author(1)]).limit(1), Filter::new().since(NOW - 3).limit(0)];
+    assert_eq!(store.count(&filters, NOW).unwrap(), 12);
+    assert_eq!(store.count(&[], NOW).unwrap(), 0);
+}
+
+/// And it ends when it is told to.
+pub fn the_oldest_come_first_in_an_export(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> = (0..10).map(|n| note(1, NOW - n, "")).collect();
+    store.put_batch(&events, NOW).unwrap();
+    let mut seen = Vec::new();
+    store
+        .for_each_oldest_first(NOW, &mut |event| {
+            seen.push(event.created_at);
+            if seen.len() == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_eq!(seen, [NOW - 9, NOW - 8, NOW - 7, NOW - 6]);
+}
+
+/// Deletions and replacements included.
+pub fn an_export_makes_an_equal_store(make: Make<'_>) {
+    let (store, copy) = (make(), make());
+    let gone = note(1, NOW - 9, "gone");
+    let mut batch = vec![gone.clone(), event(1, NOW - 3, 5, &[&["e", &gone.id.to_hex()]], "")];
+    batch.extend((0..20).map(|n| event(2, NOW - n, 30_000 + (n % 3) as u16, &[], "")));
+    batch.push(event(1, NOW, 1, &[&["expiration", &(NOW + 5).to_string()]], "soon over"));
+    store.put_batch(&batch, NOW).unwrap();
+    let mut exported = Vec::new();
+    store
+        .for_each_oldest_first(NOW + 5, &mut |event| {
+            exported.push(event);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(exported.len(), 4);
+    assert!(copy.put_batch(&exported, NOW).unwrap().iter().all(|outcome| *outcome == Stored));
+    assert_eq!(put(&*copy, &gone), Deleted);
+    store.sweep_expired(NOW + 5).unwrap();
+    assert_eq!(everything(&*copy), everything(&*store));
+}
+
+/// The counter goes up and down with the events.
+pub fn figures_follow_what_is_kept(make: Make<'_>) {
+    let store = make();
+    assert_eq!(store.stats().unwrap().events, 0);
+    clean(&*store);
+    let kept = note(1, NOW, "");
+    put(&*store, &kept);
+    put(&*store, &note(1, NOW, "more"));
+    assert_eq!(store.stats().unwrap().events, 2);
+    put(&*store, &event(1, NOW, 5, &[&["e", &kept.id.to_hex()]], ""));
+    let stats = store.stats().unwrap();
+    assert_eq!(stats.events, 2);
+    assert!(!stats.backend.is_empty());
+    store.flush().unwrap();
+    let report = store.check().unwrap();
+    assert_eq!((report.events, report.deletion_marks), (2, 1));
+    // Both have id, author, kind and author+kind; the request also an `e` tag.
+    assert_eq!(report.index_entries, 9);
+}
+
+/// Writers take turns, readers see whole batches.
+pub fn puts_and_queries_from_many_threads_agree(make: Make<'_>) {
+    const BATCHES: i64 = 12;
+    let store = make();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                let held = store.query(&[Filter::new()], &PageRequest::default(), NOW).unwrap();
+                for by in 1..=2 {
+                    let own = held.events.iter().filter(|e| e.kind == 1 && e.pubkey == author(by));
+                    assert_eq!(own.count() % 10, 0, "a batch is seen as a whole");
+                }
+            }
+        });
+        let writers: Vec<_> = (1..=2_u8)
+            .map(|by| {
+                let store = &store;
+                scope.spawn(move || {
+                    for batch in 0..BATCHES {
+                        let mut events: Vec<_> =
+                            (0..10).map(|n| note(by, NOW - batch * 10 - n, "")).collect();
+                        // Both writers also fight for one address.
+                        events.push(event(3, NOW + batch, 0, &[], &by.to_string()));
+                        store.put_batch(&events, NOW).unwrap();
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, Ordering::Release);
+    });
+    assert_eq!(store.stats().unwrap().events, 2 * 10 * BATCHES.unsigned_abs() + 1);
+    clean(&*store);
+}
+
+/// A few seeds; the crate's own tests run thousands over the memory backend.
+pub fn random_work_agrees_with_the_naive_store(make: Make<'_>) {
+    super::agree_with_the_naive_store(make, 0..8);
+}

@@ -1,0 +1,206 @@
+//! The key layout (schema version 1). All numbers are big-endian.
+//!
+//! | first byte | rest of the key | value |
+//! |---|---|---|
+//! | `E` | position | the event ([`super::row`]) |
+//! | `I` | id | creation time, so that the position is known |
+//! | `A` | author, position | |
+//! | `K` | kind, position | |
+//! | `P` | author, kind, position | |
+//! | `T` | tag letter, value, position | |
+//! | `R` | address | position of the event that holds the address |
+//! | `X` | expiration time, position | |
+//! | `D` | id, author who deleted it | |
+//! | `G` | address | time up to which its author deleted it |
+//! | `M` | name | a number about the store itself |
+//!
+//! A position is the inverted creation time and the id, 40 bytes, so that walking a range
+//! forward gives the newest first and the lowest id first where times tie. The events
+//! themselves stand in that order, so neighbours in an answer are neighbours on disk.
+
+use nipworker_protocol::{Coordinate, Event, EventId, KindClass, PublicKey, SingleLetterTag};
+use sha2::{Digest, Sha256};
+
+use crate::{KeyRange, Position, position};
+
+/// Values up to this many bytes stand in the key as they are; longer ones by their SHA-256, so
+/// that no key grows with what an author writes.
+const VALUE_BYTES_INLINE: usize = 64;
+
+pub(super) const EVENT: u8 = b'E';
+pub(super) const ID: u8 = b'I';
+pub(super) const AUTHOR: u8 = b'A';
+pub(super) const KIND: u8 = b'K';
+pub(super) const AUTHOR_KIND: u8 = b'P';
+pub(super) const TAG: u8 = b'T';
+pub(super) const ADDRESS: u8 = b'R';
+pub(super) const EXPIRY: u8 = b'X';
+pub(super) const DELETED_ID: u8 = b'D';
+pub(super) const DELETED_ADDRESS: u8 = b'G';
+
+pub(super) const META_SCHEMA: &[u8] = b"Mschema";
+pub(super) const META_EVENTS: &[u8] = b"Mevents";
+
+/// Starts a key and gives it room for what usually follows.
+fn begin(first: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(112);
+    key.push(first);
+    key
+}
+
+/// Appends `value` so that no encoding is the beginning of another.
+fn push_value(key: &mut Vec<u8>, value: &str) {
+    let mut hash = [0; 32];
+    let lower_hex = value.len() == 64 && !value.bytes().any(|c| c.is_ascii_uppercase());
+    if lower_hex && hex::decode_to_slice(value, &mut hash).is_ok() {
+        // Ids and public keys, which most tags name, at half their length.
+        key.push(0);
+        key.extend(hash);
+    } else if value.len() <= VALUE_BYTES_INLINE {
+        key.push(1);
+        // At most VALUE_BYTES_INLINE, which fits.
+        key.push(value.len() as u8);
+        key.extend(value.as_bytes());
+    } else {
+        key.push(2);
+        key.extend(Sha256::digest(value));
+    }
+}
+
+pub(super) fn event(position: Position) -> Vec<u8> {
+    let mut key = begin(EVENT);
+    key.extend(position.to_key());
+    key
+}
+
+pub(super) fn id(id: &EventId) -> Vec<u8> {
+    let mut key = begin(ID);
+    key.extend(id.as_bytes());
+    key
+}
+
+pub(super) fn deleted_id(id: &EventId, author: &PublicKey) -> Vec<u8> {
+    let mut key = begin(DELETED_ID);
+    key.extend(id.as_bytes());
+    key.extend(author.as_bytes());
+    key
+}
+
+fn with_address(first: u8, address: &Coordinate) -> Vec<u8> {
+    let mut key = begin(first);
+    key.extend(address.kind.to_be_bytes());
+    key.extend(address.pubkey.as_bytes());
+    push_value(&mut key, &address.identifier);
+    key
+}
+
+pub(super) fn address(address: &Coordinate) -> Vec<u8> {
+    with_address(ADDRESS, address)
+}
+
+pub(super) fn deleted_address(address: &Coordinate) -> Vec<u8> {
+    with_address(DELETED_ADDRESS, address)
+}
+
+pub(super) fn author(author: &PublicKey) -> Vec<u8> {
+    let mut key = begin(AUTHOR);
+    key.extend(author.as_bytes());
+    key
+}
+
+pub(super) fn kind(kind: u16) -> Vec<u8> {
+    let mut key = begin(KIND);
+    key.extend(kind.to_be_bytes());
+    key
+}
+
+pub(super) fn author_kind(author: &PublicKey, kind: u16) -> Vec<u8> {
+    let mut key = begin(AUTHOR_KIND);
+    key.extend(author.as_bytes());
+    key.extend(kind.to_be_bytes());
+    key
+}
+
+pub(super) fn tag(letter: SingleLetterTag, value: &str) -> Vec<u8> {
+    let mut key = begin(TAG);
+    key.push(letter.as_byte());
+    push_value(&mut key, value);
+    key
+}
+
+/// Entries that expired at `now` or before.
+pub(super) fn expired_range(now: i64) -> KeyRange {
+    let mut end = begin(EXPIRY);
+    match now.checked_add(1) {
+        Some(next) => end.extend(position::oldest_first(next)),
+        None => end = vec![EXPIRY + 1],
+    }
+    KeyRange { start: vec![EXPIRY], end }
+}
+
+/// The part of an index below `prefix` that lies within `since..=until`, behind `after`.
+pub(super) fn window(
+    prefix: &[u8],
+    since: Option<i64>,
+    until: Option<i64>,
+    after: Option<Position>,
+) -> KeyRange {
+    let mut range = KeyRange::prefix(prefix);
+    if let Some(until) = until {
+        range.start = [prefix, &position::newest_first(until)].concat();
+    }
+    if let Some(after) = after {
+        // One byte more makes the first key behind it.
+        let behind = [prefix, &after.to_key(), &[0]].concat();
+        range.start = range.start.max(behind);
+    }
+    if let Some(since) = since
+        && let Some(older) = since.checked_sub(1)
+    {
+        range.end = [prefix, &position::newest_first(older)].concat();
+    }
+    range
+}
+
+/// Every index entry that `event` has, the event itself excluded.
+pub(super) fn index_entries(event: &Event) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let place = Position::of(event).to_key();
+    let placed = |mut key: Vec<u8>| {
+        key.extend(place);
+        (key, Vec::new())
+    };
+    let mut entries = vec![
+        (id(&event.id), event.created_at.to_be_bytes().to_vec()),
+        placed(author(&event.pubkey)),
+        placed(kind(event.kind)),
+        placed(author_kind(&event.pubkey, event.kind)),
+    ];
+    if let Some(held) = Coordinate::of(event) {
+        entries.push((address(&held), place.to_vec()));
+    }
+    if let Some(expires_at) = event.expiration() {
+        let mut key = begin(EXPIRY);
+        key.extend(position::oldest_first(expires_at));
+        entries.push(placed(key));
+    }
+    let mut tags: Vec<_> = event
+        .tags
+        .iter()
+        .filter_map(|one| one.indexed())
+        .map(|(letter, value)| placed(tag(letter, value)))
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    entries.append(&mut tags);
+    entries
+}
+
+/// The address that an `a` tag of a deletion request names, if an event can have it.
+pub(super) fn deletable_address(value: &str) -> Option<Coordinate> {
+    let address: Coordinate = value.parse().ok()?;
+    match KindClass::of(address.kind) {
+        KindClass::Addressable => Some(address),
+        KindClass::Replaceable if address.identifier.is_empty() => Some(address),
+        _ => None,
+    }
+}

@@ -1,0 +1,19 @@
+//! Nostr's rules and indexes over any ordered key-value backend.
+//!
+//! `keys` says how things are laid out, `row` how an event is written, `put` decides what
+//! becomes of an event, `plan` picks an index for a filter, `stream` reads indexes in the order
+//! of answers, `walk` merges the filters of a query, `check` compares indexes with events.
+
+mod check;
+mod keys;
+mod matcher;
+mod plan;
+mod put;
+mod row;
+mod store;
+mod stream;
+mod walk;
+
+pub use plan::MERGED_CURSORS_MAX;
+pub use put::EVENT_JSON_BYTES_MAX;
+pub use store::{KvStore, SCHEMA_VERSION};

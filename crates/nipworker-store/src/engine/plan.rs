@@ -1,0 +1,151 @@
+//! Which index a filter is answered from.
+
+use nipworker_protocol::Filter;
+
+use crate::{Direction, KeyRange, KvSnapshot, Position, StoreError};
+
+use super::keys;
+
+/// Index ranges that one filter may merge at once. A filter that would need more is answered
+/// from a coarser index, so that memory per query stays bounded.
+pub const MERGED_CURSORS_MAX: usize = 1_024;
+
+/// Ranges of one plan that are probed to estimate its cost.
+const PROBED_RANGES_MAX: usize = 8;
+/// Entries that a probe reads of each range.
+const PROBED_ENTRIES_MAX: usize = 16;
+/// Seconds that a range without a lower bound is taken to cover: ten years.
+const OPEN_WINDOW_S: f64 = 315_360_000.0;
+
+/// How to read the candidates of one filter.
+pub(super) enum Plan {
+    /// There are none.
+    Nothing,
+    /// Look each id up.
+    Ids,
+    /// Merge these index ranges.
+    Ranges {
+        ranges: Vec<KeyRange>,
+        /// Everything in the ranges answers the filter, so nothing is left to compare.
+        covers: bool,
+    },
+}
+
+struct Candidate {
+    prefixes: Vec<Vec<u8>>,
+    covers: bool,
+}
+
+/// Picks the index that promises the fewest candidates.
+pub(super) fn plan(
+    filter: &Filter,
+    after: Option<Position>,
+    snapshot: &dyn KvSnapshot,
+) -> Result<Plan, StoreError> {
+    let empty = filter.ids.as_ref().is_some_and(Vec::is_empty)
+        || filter.authors.as_ref().is_some_and(Vec::is_empty)
+        || filter.kinds.as_ref().is_some_and(Vec::is_empty)
+        || filter.tags.values().any(Vec::is_empty)
+        || matches!((filter.since, filter.until), (Some(since), Some(until)) if since > until);
+    if empty {
+        return Ok(Plan::Nothing);
+    }
+    if filter.ids.is_some() {
+        return Ok(Plan::Ids);
+    }
+    let window = |prefix: &Vec<u8>| keys::window(prefix, filter.since, filter.until, after);
+    let mut best: Option<(f64, Vec<KeyRange>, bool)> = None;
+    let candidates = candidates(filter);
+    let only_one = candidates.len() == 1;
+    for candidate in candidates {
+        let mut ranges: Vec<KeyRange> = candidate.prefixes.iter().map(window).collect();
+        ranges.retain(|range| !range.is_empty());
+        let cost = if only_one { 0.0 } else { estimate(&ranges, filter, snapshot)? };
+        if best.as_ref().is_none_or(|(lowest, ..)| cost < *lowest) {
+            best = Some((cost, ranges, candidate.covers));
+        }
+    }
+    Ok(match best {
+        Some((_, ranges, covers)) if !ranges.is_empty() => Plan::Ranges { ranges, covers },
+        _ => Plan::Nothing,
+    })
+}
+
+/// The indexes that can answer `filter`; never empty, because the events themselves always can.
+fn candidates(filter: &Filter) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    let mut offer = |mut prefixes: Vec<Vec<u8>>, covers: bool| {
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        if prefixes.len() <= MERGED_CURSORS_MAX {
+            found.push(Candidate { prefixes, covers });
+        }
+    };
+    let no_tags = filter.tags.is_empty();
+    match (&filter.authors, &filter.kinds) {
+        (Some(authors), Some(kinds))
+            if authors.len().saturating_mul(kinds.len()) <= MERGED_CURSORS_MAX =>
+        {
+            let pairs =
+                authors.iter().flat_map(|a| kinds.iter().map(move |k| keys::author_kind(a, *k)));
+            offer(pairs.collect(), no_tags);
+        }
+        (authors, kinds) => {
+            if let Some(authors) = authors {
+                offer(authors.iter().map(keys::author).collect(), no_tags && kinds.is_none());
+            }
+            if let Some(kinds) = kinds {
+                offer(
+                    kinds.iter().map(|kind| keys::kind(*kind)).collect(),
+                    no_tags && authors.is_none(),
+                );
+            }
+        }
+    }
+    for (letter, values) in &filter.tags {
+        let alone = filter.tags.len() == 1 && filter.authors.is_none() && filter.kinds.is_none();
+        offer(values.iter().map(|value| keys::tag(*letter, value)).collect(), alone);
+    }
+    if found.is_empty() {
+        let covers = no_tags && filter.authors.is_none() && filter.kinds.is_none();
+        found.push(Candidate { prefixes: vec![vec![keys::EVENT]], covers });
+    }
+    found
+}
+
+/// How many entries the ranges hold, judged by how densely their newest entries lie in time.
+fn estimate(
+    ranges: &[KeyRange],
+    filter: &Filter,
+    snapshot: &dyn KvSnapshot,
+) -> Result<f64, StoreError> {
+    let step = ranges.len().div_ceil(PROBED_RANGES_MAX).max(1);
+    let mut entries = 0.0;
+    let mut probed = 0.0;
+    for range in ranges.iter().step_by(step) {
+        probed += 1.0;
+        let mut cursor = snapshot.scan(range.clone(), Direction::Forward)?;
+        let mut seen: usize = 0;
+        let mut times: Option<(i64, i64)> = None;
+        while seen < PROBED_ENTRIES_MAX {
+            let Some((key, _)) = cursor.advance()? else { break };
+            seen += 1;
+            if let Some(position) = Position::from_key_end(key) {
+                let newest = times.map_or(position.created_at, |(newest, _)| newest);
+                times = Some((newest, position.created_at));
+            }
+        }
+        entries += match times {
+            Some((newest, oldest)) if seen == PROBED_ENTRIES_MAX => {
+                let covered = (newest as f64 - oldest as f64).max(1.0);
+                let whole = filter
+                    .since
+                    .map_or(OPEN_WINDOW_S, |since| newest as f64 - since as f64)
+                    .clamp(covered, OPEN_WINDOW_S.max(covered));
+                seen as f64 * whole / covered
+            }
+            _ => seen as f64,
+        };
+    }
+    Ok(if probed > 0.0 { entries * ranges.len() as f64 / probed } else { 0.0 })
+}

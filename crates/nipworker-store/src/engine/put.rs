@@ -1,0 +1,214 @@
+//! What becomes of an event that is put: the rules of NIP-01, NIP-09 and NIP-40.
+
+use nipworker_protocol::{Coordinate, Event, EventId, KindClass, kinds};
+
+use crate::{KvSnapshot, Position, PutOutcome, StoreError, WriteBatch};
+
+use super::{
+    keys,
+    row::{self, Row},
+};
+
+/// Bytes of canonical JSON that one event may have; a larger one is invalid to the store.
+pub const EVENT_JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A batch in the making: what is committed, with the changes so far laid over it.
+pub(super) struct Changes<'s> {
+    committed: &'s dyn KvSnapshot,
+    batch: WriteBatch,
+    /// Events held, the changes so far included.
+    events: u64,
+}
+
+impl<'s> Changes<'s> {
+    pub(super) fn over(committed: &'s dyn KvSnapshot) -> Result<Self, StoreError> {
+        let events = match committed.get(keys::META_EVENTS)? {
+            Some(value) => number(&value, "event counter")?.cast_unsigned(),
+            None => 0,
+        };
+        Ok(Self { committed, batch: WriteBatch::new(), events })
+    }
+
+    /// The changes, ready to be committed; empty when there are none.
+    pub(super) fn into_batch(mut self) -> WriteBatch {
+        if !self.batch.is_empty() {
+            self.batch.put(keys::META_EVENTS, self.events.to_be_bytes());
+        }
+        self.batch
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.batch.get(key) {
+            Some(changed) => Ok(changed.map(<[u8]>::to_vec)),
+            None => Ok(self.committed.get(key)?),
+        }
+    }
+
+    fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
+        match self.batch.get(key) {
+            Some(changed) => Ok(changed.is_some()),
+            None => Ok(self.committed.get(key)?.is_some()),
+        }
+    }
+
+    /// Takes one event in, or says why not.
+    pub(super) fn put(&mut self, event: &Event, now: i64) -> Result<PutOutcome, StoreError> {
+        if event.is_expired(now) {
+            return Ok(PutOutcome::Expired);
+        }
+        if KindClass::of(event.kind) == KindClass::Ephemeral {
+            return Ok(PutOutcome::Ephemeral);
+        }
+        if self.has(&keys::id(&event.id))? {
+            return Ok(PutOutcome::Duplicate);
+        }
+        let address = Coordinate::of(event);
+        if self.is_deleted(event, address.as_ref())? {
+            return Ok(PutOutcome::Deleted);
+        }
+        let json = event.to_json();
+        if json.len() > EVENT_JSON_BYTES_MAX {
+            return Ok(PutOutcome::Invalid {
+                reason: format!(
+                    "event of {} bytes is larger than the store's limit of \
+                     {EVENT_JSON_BYTES_MAX} bytes",
+                    json.len()
+                ),
+            });
+        }
+        if let Some(address) = &address
+            && let Some(holder) = self.holder(address)?
+        {
+            // Newer comes first among positions, and the lower id where times tie.
+            if holder < Position::of(event) {
+                return Ok(PutOutcome::Superseded { by: holder.id });
+            }
+            self.remove(holder)?;
+        }
+        self.insert(event, &json);
+        if event.kind == kinds::DELETION {
+            self.delete_what_it_names(event)?;
+        }
+        Ok(PutOutcome::Stored)
+    }
+
+    fn insert(&mut self, event: &Event, json: &str) {
+        self.batch.put(keys::event(Position::of(event)), row::encode(event, json));
+        for (key, value) in keys::index_entries(event) {
+            self.batch.put(key, value);
+        }
+        self.events += 1;
+    }
+
+    /// Removes the event at `position` with all its index entries.
+    pub(super) fn remove(&mut self, position: Position) -> Result<(), StoreError> {
+        let row = self.row(position)?;
+        for (key, _) in keys::index_entries(row.event()?) {
+            self.batch.delete(key);
+        }
+        self.batch.delete(keys::event(position));
+        self.events = self.events.saturating_sub(1);
+        Ok(())
+    }
+
+    fn row(&self, position: Position) -> Result<Row, StoreError> {
+        match self.get(&keys::event(position))? {
+            Some(bytes) => Row::new(position, bytes),
+            None => Err(StoreError::damaged(format!(
+                "an index names event {}, which is not there",
+                position.id
+            ))),
+        }
+    }
+
+    fn holder(&self, address: &Coordinate) -> Result<Option<Position>, StoreError> {
+        self.get(&keys::address(address))?
+            .map(|value| {
+                Position::from_key_end(&value)
+                    .ok_or_else(|| StoreError::damaged(format!("holder of address {address}")))
+            })
+            .transpose()
+    }
+
+    /// Whether the author asked for the deletion of `event` before. A deletion request itself
+    /// cannot be deleted (NIP-09).
+    fn is_deleted(&self, event: &Event, address: Option<&Coordinate>) -> Result<bool, StoreError> {
+        if event.kind != kinds::DELETION && self.has(&keys::deleted_id(&event.id, &event.pubkey))? {
+            return Ok(true);
+        }
+        let Some(address) = address else { return Ok(false) };
+        let until = self.deleted_until(address)?;
+        Ok(until.is_some_and(|until| event.created_at <= until))
+    }
+
+    fn deleted_until(&self, address: &Coordinate) -> Result<Option<i64>, StoreError> {
+        self.get(&keys::deleted_address(address))?
+            .map(|value| number(&value, "time of an address deletion"))
+            .transpose()
+    }
+
+    /// Carries out a deletion request: what is there goes, and what may still come is barred.
+    /// The marks outlive the request, so nothing comes back when the request itself expires.
+    fn delete_what_it_names(&mut self, request: &Event) -> Result<(), StoreError> {
+        for tag in &request.tags {
+            match (tag.name(), tag.value()) {
+                ("e", Some(value)) => {
+                    if let Ok(id) = EventId::from_hex(value) {
+                        self.delete_id(&id, request)?;
+                    }
+                }
+                ("a", Some(value)) => {
+                    if let Some(address) =
+                        keys::deletable_address(value).filter(|a| a.pubkey == request.pubkey)
+                    {
+                        self.delete_address(&address, request.created_at)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_id(&mut self, id: &EventId, request: &Event) -> Result<(), StoreError> {
+        self.batch.put(keys::deleted_id(id, &request.pubkey), []);
+        let Some(position) = self.position(id)? else { return Ok(()) };
+        let row = self.row(position)?;
+        let event = row.event()?;
+        if event.pubkey == request.pubkey && event.kind != kinds::DELETION {
+            self.remove(position)?;
+        }
+        Ok(())
+    }
+
+    fn delete_address(&mut self, address: &Coordinate, until: i64) -> Result<(), StoreError> {
+        let until = self.deleted_until(address)?.map_or(until, |before| before.max(until));
+        self.batch.put(keys::deleted_address(address), until.to_be_bytes());
+        match self.holder(address)? {
+            Some(holder) if holder.created_at <= until => self.remove(holder),
+            _ => Ok(()),
+        }
+    }
+
+    fn position(&self, id: &EventId) -> Result<Option<Position>, StoreError> {
+        position_of(id, |key| self.get(key))
+    }
+}
+
+/// Looks up where the event with this id stands.
+pub(super) fn position_of(
+    id: &EventId,
+    get: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+) -> Result<Option<Position>, StoreError> {
+    get(&keys::id(id))?
+        .map(|value| Ok(Position { created_at: number(&value, "index of ids")?, id: *id }))
+        .transpose()
+}
+
+/// Reads an eight-byte number.
+pub(super) fn number(value: &[u8], what: &str) -> Result<i64, StoreError> {
+    let bytes = value.try_into().map_err(|_| {
+        StoreError::damaged(format!("{what} has {} bytes instead of 8", value.len()))
+    })?;
+    Ok(i64::from_be_bytes(bytes))
+}

@@ -1,0 +1,209 @@
+//! The port that the cache worker uses.
+
+use std::ops::ControlFlow;
+
+use nipworker_protocol::{Event, EventId, Filter, Verified};
+use serde::{Deserialize, Serialize};
+
+use crate::{Cursor, StoreError};
+
+/// Events that one page holds at most; a larger request is lowered to it.
+pub const PAGE_EVENTS_MAX: usize = 5_000;
+
+/// Bytes of JSON after which a page is full unless the request says otherwise.
+pub const PAGE_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
+
+/// Problems that a [`CheckReport`] spells out; the rest is only counted.
+pub const CHECK_PROBLEMS_KEPT: usize = 100;
+
+/// A place where verified events are kept under Nostr's rules.
+///
+/// Object-safe and shareable between threads. Every call blocks until it is done, so it belongs
+/// on a worker's own thread. `now` is unix seconds: what has expired by then (NIP-40) is neither
+/// accepted nor shown, whether it was swept or not.
+pub trait EventStore: Send + Sync {
+    /// Takes events in, in order, as if one after another, in one durable commit. The answer has
+    /// one outcome for each event, in the same order, and comes after the commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`] and [`StoreError::Damaged`]; then none of the batch was taken in.
+    fn put_batch(
+        &self,
+        events: &[Verified<Event>],
+        now: i64,
+    ) -> Result<Vec<PutOutcome>, StoreError>;
+
+    /// One page of what answers at least one of `filters`: newest first, the lowest id first
+    /// where times tie, each event once. Each filter's `limit` holds exactly, over all pages
+    /// together.
+    ///
+    /// # Errors
+    /// [`StoreError::SearchUnsupported`], [`StoreError::CursorMismatch`], [`StoreError::Kv`],
+    /// [`StoreError::Damaged`].
+    fn query(
+        &self,
+        filters: &[Filter],
+        request: &PageRequest,
+        now: i64,
+    ) -> Result<Page, StoreError>;
+
+    /// How many events answer at least one of `filters`. A `limit` plays no part (NIP-45).
+    ///
+    /// # Errors
+    /// As [`EventStore::query`].
+    fn count(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError>;
+
+    /// The event with this id, if it is kept and has not expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`].
+    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<Event>>, StoreError>;
+
+    /// Removes what has expired and says how many events that were. Works in several commits,
+    /// so that others get a turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`]; what earlier commits removed stays removed.
+    fn sweep_expired(&self, now: i64) -> Result<u64, StoreError>;
+
+    /// Hands over every event that has not expired, oldest first, from one moment's view, until
+    /// `visit` breaks. Putting them into another store in this order gives the same content.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`].
+    fn for_each_oldest_first(
+        &self,
+        now: i64,
+        visit: &mut dyn FnMut(Verified<Event>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Reads everything and compares every index with the events.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`] when reading itself fails. What disagrees is not an error but stands
+    /// in the report.
+    fn check(&self) -> Result<CheckReport, StoreError>;
+
+    /// Figures that are cheap to have.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`].
+    fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Makes durable whatever is not. Puts already are when they return, so this only matters
+    /// to backends with work in the background.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`].
+    fn flush(&self) -> Result<(), StoreError>;
+}
+
+/// What became of one event that was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PutOutcome {
+    /// It is kept.
+    Stored,
+    /// It was already kept.
+    Duplicate,
+    /// An event of the same address that is newer, or as old with a lower id, is kept (NIP-01).
+    Superseded {
+        /// The one that is kept.
+        by: EventId,
+    },
+    /// Its author asked for its deletion (NIP-09).
+    Deleted,
+    /// Its expiration time is over (NIP-40).
+    Expired,
+    /// Its kind is never stored (NIP-01); it is still to be delivered.
+    Ephemeral,
+    /// It cannot be kept.
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PutOutcome {
+    /// Whether the event is in the store now.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Self::Stored | Self::Duplicate)
+    }
+}
+
+/// Which page of an answer is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Events at most, 1 to [`PAGE_EVENTS_MAX`]; other values are moved into that range.
+    pub max_events: usize,
+    /// The page is full when its events' JSON reaches this many bytes. It always holds one
+    /// event if there is one.
+    pub max_bytes: usize,
+    /// Where the page before ended; `None` for the first.
+    pub after: Option<Cursor>,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self { max_events: PAGE_EVENTS_MAX, max_bytes: PAGE_BYTES_DEFAULT, after: None }
+    }
+}
+
+impl PageRequest {
+    /// The first page, of at most `max_events`.
+    pub fn first(max_events: usize) -> Self {
+        Self { max_events, ..Self::default() }
+    }
+}
+
+/// One page of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Newest first.
+    pub events: Vec<Verified<Event>>,
+    /// Where to go on; `None` when this was the last page. The page behind it may turn out
+    /// empty.
+    pub next: Option<Cursor>,
+}
+
+/// What [`EventStore::check`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Events that were read.
+    pub events: u64,
+    /// Index entries that were compared.
+    pub index_entries: u64,
+    /// Deletion marks that were compared.
+    pub deletion_marks: u64,
+    /// How many problems there are.
+    pub problem_count: u64,
+    /// The first [`CHECK_PROBLEMS_KEPT`] of them in words.
+    pub problems: Vec<String>,
+}
+
+impl CheckReport {
+    /// Whether everything agrees.
+    pub fn is_clean(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    pub(crate) fn problem(&mut self, text: impl Into<String>) {
+        self.problem_count += 1;
+        if self.problems.len() < CHECK_PROBLEMS_KEPT {
+            self.problems.push(text.into());
+        }
+    }
+}
+
+/// Cheap figures of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStats {
+    /// Name of the backend.
+    pub backend: String,
+    /// Events that are kept, expired ones that were not swept yet included.
+    pub events: u64,
+    /// Bytes on disk; `None` for a store in memory.
+    pub disk_bytes: Option<u64>,
+    /// Version of the key layout.
+    pub schema_version: u32,
+}

@@ -1,0 +1,54 @@
+//! Nostr's storage rules, written once over a small ordered key-value port.
+//!
+//! The crate knows which events are kept, which give way, which are gone for good, and how a
+//! filter is answered from indexes. It must not know actors, config files, threads of its own,
+//! the wall clock or any particular database: the time comes in as unix seconds, and bytes go out
+//! through [`OrderedKv`].
+//!
+//! * [`EventStore`] is the port that the cache worker uses: put, query, count, sweep, check;
+//! * [`KvStore`] implements it over any [`OrderedKv`]: replaceable and addressable events
+//!   (NIP-01), deletion requests (NIP-09), expiration (NIP-40), indexes and the query planner;
+//! * [`MemoryKv`] is the backend that forgets when the process ends;
+//! * `conformance` (a feature) holds the suites that every backend runs.
+//!
+//! Units: times are unix seconds (`i64`), sizes are bytes. All calls block: they belong on a
+//! worker's own thread.
+//!
+//! ```
+//! use nipworker_protocol::{Attestation, Filter, PublicKey, Signature, UnsignedEvent, Verified};
+//! use nipworker_store::{EventStore, KvStore, MemoryKv, PageRequest, PutOutcome};
+//!
+//! let store = KvStore::open(MemoryKv::new())?;
+//! let author = PublicKey::from_bytes([2; 32]);
+//! let note = UnsignedEvent::new(author, 1_700_000_000, 1, vec![], "hi")
+//!     .with_signature(Signature::from_bytes([0; 64]));
+//! // A real caller attests what the crypto worker has checked.
+//! let note = Verified::attest(note, Attestation::Checked);
+//!
+//! let now = 1_700_000_100;
+//! assert_eq!(store.put_batch(&[note.clone()], now)?, [PutOutcome::Stored]);
+//! let page = store.query(&[Filter::new().authors([author])], &PageRequest::default(), now)?;
+//! assert_eq!(page.events, [note]);
+//! # Ok::<(), nipworker_store::StoreError>(())
+//! ```
+
+mod engine;
+mod error;
+mod event_store;
+mod kv;
+mod position;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use engine::{EVENT_JSON_BYTES_MAX, KvStore, MERGED_CURSORS_MAX, SCHEMA_VERSION};
+pub use error::StoreError;
+pub use event_store::{
+    CHECK_PROBLEMS_KEPT, CheckReport, EventStore, PAGE_BYTES_DEFAULT, PAGE_EVENTS_MAX, Page,
+    PageRequest, PutOutcome, StoreStats,
+};
+pub use kv::{
+    Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, KvStats, MemoryKv, OrderedKv,
+    WriteBatch,
+};
+pub use position::{Cursor, Position};
