@@ -1,0 +1,6 @@
+//! One binary for all system tests: they share what costs time to start, and take turns where
+//! they measure. `cargo test -p nipworker-tests --test it -- NAME` runs one of them.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod peers_agree;

@@ -1,0 +1,118 @@
+"""A client by rust-nostr (`nostr-sdk`), driven over standard input and output.
+
+One JSON object a line. A command carries `seq` and is answered by one line with the same `seq` and
+either `value` or `error`. What a subscription brings comes in lines of its own:
+`{"sub": id, "event": {…}}`, `{"sub": id, "eose": true}`, `{"sub": id, "closed": reason}`.
+Ends when standard input ends.
+"""
+
+import asyncio
+import json
+import sys
+from datetime import timedelta
+
+from nostr_sdk import (
+    ClientBuilder,
+    ClientNotification,
+    Event,
+    EventBuilder,
+    Filter,
+    Keys,
+    Kind,
+    RelayMessageEnum,
+    RelayUrl,
+    ReqTarget,
+    Tag,
+    Timestamp,
+    UnsignedEvent,
+    get_prefixes_for_difficulty,
+)
+
+FETCH_TIMEOUT = timedelta(seconds=20)
+
+
+def say(line):
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+class Driver:
+    """The commands, one method each; a method's name is the command's."""
+
+    def __init__(self):
+        self.keys = Keys.generate()
+        self.client = ClientBuilder().build()
+        self.pump = None
+
+    async def connect(self, url):
+        await self.client.add_relay(RelayUrl.parse(url))
+        output = await self.client.try_connect(timedelta(seconds=10))
+        if output.failed:
+            raise RuntimeError(str(output.failed))
+        notifications = self.client.notifications()
+        self.pump = asyncio.create_task(self.forward(notifications))
+
+    async def forward(self, notifications):
+        while (notification := await notifications.next()) is not None:
+            if not isinstance(notification, ClientNotification.MESSAGE):
+                continue
+            message = notification.message.as_enum()
+            if isinstance(message, RelayMessageEnum.EVENT_MSG):
+                say({"sub": message.subscription_id, "event": json.loads(message.event.as_json())})
+            elif isinstance(message, RelayMessageEnum.END_OF_STORED_EVENTS):
+                say({"sub": message.subscription_id, "eose": True})
+            elif isinstance(message, RelayMessageEnum.CLOSED):
+                say({"sub": message.subscription_id, "closed": message.message})
+
+    async def make(self, kind=1, content="", tags=(), created_at=None):
+        builder = EventBuilder(Kind(kind), content).tags([Tag.parse(list(tag)) for tag in tags])
+        if created_at is not None:
+            builder = builder.custom_created_at(Timestamp.from_secs(created_at))
+        return json.loads(builder.finalize(self.keys).as_json())
+
+    async def publish(self, event):
+        output = await self.client.send_event(Event.from_json(json.dumps(event)))
+        failed = list(output.failed.values())
+        return {"accepted": not failed, "message": failed[0] if failed else ""}
+
+    async def subscribe(self, sub, filters):
+        target = ReqTarget.auto([Filter.from_json(json.dumps(each)) for each in filters])
+        output = await self.client.subscribe(target, id=sub)
+        if output.failed:
+            raise RuntimeError(str(output.failed))
+
+    async def close(self, sub):
+        await self.client.unsubscribe(sub)
+
+    async def fetch(self, filters):
+        target = ReqTarget.auto([Filter.from_json(json.dumps(each)) for each in filters])
+        events = await self.client.fetch_events(target, timeout=FETCH_TIMEOUT)
+        return [json.loads(event.as_json()) for event in events]
+
+    async def verify(self, event):
+        return Event.from_json(json.dumps(event)).verify()
+
+    async def pow(self, event, difficulty):
+        """Whether the id has the work, and is the hash of the content."""
+        unsigned = dict(event)
+        stated = unsigned.pop("id")
+        computed = UnsignedEvent.from_json(json.dumps(unsigned)).ensure_id().id().to_hex()
+        worked = any(stated.startswith(p) for p in get_prefixes_for_difficulty(difficulty))
+        return {"id_matches": computed == stated, "worked": worked}
+
+
+async def main():
+    driver = Driver()
+    loop = asyncio.get_running_loop()
+    say({"ready": True})
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        command = json.loads(line)
+        seq, verb = command.pop("seq"), command.pop("cmd")
+        try:
+            say({"seq": seq, "value": await getattr(driver, verb)(**command)})
+        except Exception as error:  # the test decides what an error means
+            say({"seq": seq, "error": f"{type(error).__name__}: {error}"})
+    await driver.client.shutdown()
+
+
+asyncio.run(main())

@@ -1,0 +1,62 @@
+//! What a process costs, read from `/proc`.
+
+use std::fs;
+
+/// What a process uses at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+    /// Threads.
+    pub threads: usize,
+    /// Open file handles.
+    pub handles: usize,
+}
+
+impl Cost {
+    /// Of a process.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn of(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
+        Self {
+            rss_bytes: field(&status, "VmRSS:") * 1024,
+            threads: field(&status, "Threads:") as usize,
+            handles: fs::read_dir(format!("/proc/{pid}/fd")).expect("a live process").count(),
+        }
+    }
+
+    /// Of this process. The handle that reads the list of handles is not counted.
+    pub fn own() -> Self {
+        let cost = Self::of(std::process::id());
+        Self { handles: cost.handles - 1, ..cost }
+    }
+}
+
+/// Whether a process with this id is there and is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
+}
+
+/// The names of this process's threads, for messages.
+pub fn thread_names() -> Vec<String> {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let mut names: Vec<String> = tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn field(status: &str, name: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("/proc has no {name}"))
+}
