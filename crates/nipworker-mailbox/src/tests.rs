@@ -1,0 +1,1 @@
+//! Unit tests; the concurrent properties are proved in `tests/loom.rs`.
