@@ -1,0 +1,92 @@
+//! What a reader gets, and the words of the bookkeeping.
+
+use std::sync::Arc;
+
+use nipworker_protocol::{Event, EventId, Verified};
+use serde::Serialize;
+
+use crate::Source;
+
+/// What a subscription's reader gets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SubscriptionEvent {
+    /// An event, each id once.
+    Event {
+        /// The event.
+        event: Arc<Verified<Event>>,
+        /// Where it came from first.
+        source: Source,
+    },
+    /// All that was stored has been delivered: the cache is done, and every relay has answered,
+    /// failed, or run out of time. Comes once.
+    EndOfStored,
+    /// So many events were dropped here, because the reader was slow.
+    Lagged(u64),
+    /// News about a relay that this subscription uses.
+    Relay {
+        /// The relay's URL.
+        relay: Arc<str>,
+        /// What happened.
+        news: RelayNews,
+    },
+    /// Nothing will come any more. The stream ends after this.
+    Closed(CloseReason),
+}
+
+/// What happened to a relay, as far as a subscription is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayNews {
+    /// It has sent all it had stored.
+    EndOfStored,
+    /// It closed the subscription, with this text (`CLOSED`, NIP-01).
+    Closed(String),
+    /// It cannot be reached now, for this reason. It is tried again.
+    Unavailable(String),
+    /// It says something (`NOTICE`, NIP-01).
+    Notice(String),
+}
+
+/// Why a subscription ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// A query that has delivered everything.
+    Complete,
+    /// It was asked to.
+    Unsubscribed,
+    /// The engine shuts down.
+    Shutdown,
+    /// It could not be served. The reason was told to whoever opened it.
+    Failed,
+}
+
+/// How far a relay has come with a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayState {
+    /// It was asked and has not said that it is done.
+    Waiting,
+    /// It has sent all it had stored.
+    Done,
+    /// It closed the subscription.
+    Closed,
+    /// It could not be reached.
+    Unavailable,
+    /// It ran out of time.
+    TimedOut,
+}
+
+/// How far the reading of the cache has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplayCursor {
+    /// Time and id of the last row; the next page starts behind it.
+    pub after: Option<(i64, EventId)>,
+    /// Rows so far.
+    pub rows: u64,
+}
+
+/// The right to drive a subscription: to read the cache for it and to ask relays. A later claim
+/// takes the right away from an earlier one, so that two drivers never work on one subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim(pub(super) u64);

@@ -1,0 +1,62 @@
+//! What happens to an event between the wire and its readers.
+//!
+//! Two parts, both without I/O, clock or threads; what they need comes in, and what is to be done
+//! goes out as values.
+//!
+//! **[`Pipeline`]** takes raw texts from a relay or an importer through the checks, in this order:
+//!
+//! 1. size limit;
+//! 2. exact dedupe: a text that, byte for byte, was verified and stored before needs no check;
+//! 3. decoding under [`EventLimits`];
+//! 4. the id is computed again from the content;
+//! 5. filter match: a relay must send what it was asked for;
+//! 6. the pair of id and signature is looked up among those that were verified before; what is not
+//!    found there goes out as [`Ingest::to_verify`], and comes back through [`Pipeline::accept`]
+//!    with the verdicts;
+//! 7. expiration (NIP-40).
+//!
+//! An event becomes known by [`Pipeline::remember`] only, which is called once it was verified
+//! *and* stored. So a known id with other content or another signature is checked like any
+//! stranger, and a copy that follows a lost write is stored after all.
+//!
+//! **[`Hub`]** is the registry of subscriptions. It joins what the cache holds with what comes
+//! live, without gap or duplicate at the seam, and counts which relays have sent all they had:
+//!
+//! ```text
+//!            begin            cache_done        all relays answered,
+//! registered ─────► replaying ──────────► live  failed or past the deadline
+//!                   cache rows │          events ─────────────────────────► end of stored
+//!                   go out,    │          go out                            events, once
+//!                   live ones  │
+//!                   are kept ──┘
+//! ```
+//!
+//! The reader has a [`SubscriptionStream`]; dropping it ends the subscription.
+//!
+//! | limit | default | where |
+//! |---|---|---|
+//! | one event's text, tags, tag elements | 512 KiB, 10 000, 50 000 | [`EventLimits`] |
+//! | verified events remembered | 57 344 to 114 688, 21 MB | [`PipelineConfig::known_events`] |
+//! | subscriptions | 4 096 | [`HubConfig::max_subscriptions`] |
+//! | events queued for a reader | 1 024 | [`HubConfig::queue_events`] |
+//! | delivered ids remembered per subscription | 28 672 to 57 344, 0.6 MB | [`HubConfig::seen_events`] |
+//!
+//! Sources: NIP-01 (events, filters, EOSE), NIP-40 (expiration).
+//!
+//! [`EventLimits`]: nipworker_protocol::EventLimits
+
+mod generations;
+mod hub;
+mod ingest;
+mod source;
+
+pub use hub::{
+    AbandonedFuture, Claim, CloseReason, DEFAULT_QUEUE_EVENTS, Hub, HubConfig, HubError,
+    MAX_QUEUED_NEWS, Offered, Overflow, Plan, RelayNews, RelayState, ReplayCursor, RoomFuture,
+    SubscriptionEvent, SubscriptionSpec, SubscriptionStats, SubscriptionStream, Unfinished,
+};
+pub use ingest::{
+    Accepted, Candidate, Genuine, Ingest, IngestStats, Kept, MAX_RELAYS_COUNTED, Pipeline,
+    PipelineConfig, Refusal, RefusalKind, Refused, Seen, SourceStats, Verdict, VerdictCountError,
+};
+pub use source::Source;
