@@ -1,8 +1,11 @@
 //! The event: its JSON form, its id, and the limits it is read under.
 
-use std::io;
+use std::{fmt, io};
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IgnoredAny, MapAccess, value::MapAccessDeserializer},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{EventId, PublicKey, Signature, Tag};
@@ -22,6 +25,36 @@ pub struct EventLimits {
 impl Default for EventLimits {
     fn default() -> Self {
         Self { max_event_bytes: 512 * 1024, max_tags: 10_000, max_tag_elements: 50_000 }
+    }
+}
+
+impl EventLimits {
+    /// Checks the number of tags and of their elements.
+    ///
+    /// # Errors
+    /// [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
+    pub fn check_tags(&self, tags: &[Tag]) -> Result<(), EventError> {
+        if tags.len() > self.max_tags {
+            return Err(EventError::TooManyTags { got: tags.len(), limit: self.max_tags });
+        }
+        let got = tags.iter().map(|tag| tag.0.len()).sum();
+        if got > self.max_tag_elements {
+            return Err(EventError::TooManyTagElements { got, limit: self.max_tag_elements });
+        }
+        Ok(())
+    }
+
+    /// Checks an event that came in another form than JSON text, by the size that its text has.
+    ///
+    /// # Errors
+    /// [`EventError::TooLarge`], [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
+    pub fn check(&self, event: &Event) -> Result<(), EventError> {
+        self.check_tags(&event.tags)?;
+        let got = event.to_json().len();
+        if got > self.max_event_bytes {
+            return Err(EventError::TooLarge { got, limit: self.max_event_bytes });
+        }
+        Ok(())
     }
 }
 
@@ -68,6 +101,7 @@ pub enum EventError {
 
 /// A signed event as it stands on the wire. Nothing is checked yet beyond its shape.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Event {
     /// Hash of the event.
     pub id: EventId,
@@ -86,34 +120,17 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads an event from JSON under `limits`, without checking id or signature. Fields that
-    /// NIP-01 does not name are ignored; a field given twice is an error.
+    /// Reads an event from a JSON object under `limits`, without checking id or signature. Fields
+    /// that NIP-01 does not name are ignored, however deep they are; a field given twice is an
+    /// error.
     ///
     /// # Errors
-    /// [`EventError::TooLarge`], [`EventError::Shape`] (this includes invalid UTF-8 and nesting
-    /// deeper than 128), [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
+    /// [`EventError::TooLarge`], [`EventError::Shape`] (this includes invalid UTF-8 anywhere),
+    /// [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
     pub fn from_json(json: &[u8], limits: &EventLimits) -> Result<Self, EventError> {
-        if json.len() > limits.max_event_bytes {
-            return Err(EventError::TooLarge { got: json.len(), limit: limits.max_event_bytes });
-        }
-        let event: Self =
-            serde_json::from_slice(json).map_err(|error| EventError::Shape(error.to_string()))?;
-        event.check_limits(limits)?;
+        let event: Self = read(json, limits)?;
+        limits.check_tags(&event.tags)?;
         Ok(event)
-    }
-
-    fn check_limits(&self, limits: &EventLimits) -> Result<(), EventError> {
-        if self.tags.len() > limits.max_tags {
-            return Err(EventError::TooManyTags { got: self.tags.len(), limit: limits.max_tags });
-        }
-        let elements = self.tags.iter().map(|tag| tag.0.len()).sum();
-        if elements > limits.max_tag_elements {
-            return Err(EventError::TooManyTagElements {
-                got: elements,
-                limit: limits.max_tag_elements,
-            });
-        }
-        Ok(())
     }
 
     /// The event as compact JSON with the fields in NIP-01's order.
@@ -161,6 +178,7 @@ impl Event {
 ///
 /// In JSON the fields `id` and `sig` are ignored, so a signed event can be read as a template.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct UnsignedEvent {
     /// Author.
     pub pubkey: PublicKey,
@@ -192,10 +210,9 @@ impl UnsignedEvent {
     /// # Errors
     /// As [`Event::from_json`].
     pub fn from_json(json: &[u8], limits: &EventLimits) -> Result<Self, EventError> {
-        if json.len() > limits.max_event_bytes {
-            return Err(EventError::TooLarge { got: json.len(), limit: limits.max_event_bytes });
-        }
-        serde_json::from_slice(json).map_err(|error| EventError::Shape(error.to_string()))
+        let template: Self = read(json, limits)?;
+        limits.check_tags(&template.tags)?;
+        Ok(template)
     }
 
     /// Hash of the template: the id it has once signed.
@@ -236,6 +253,48 @@ impl From<Event> for UnsignedEvent {
     }
 }
 
+/// Serde would also read a struct from an array of its fields, which is no event: so only a JSON
+/// object is let through to the derived code.
+macro_rules! only_from_an_object {
+    ($type:ty, $what:literal) => {
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Visitor;
+                impl<'de> de::Visitor<'de> for Visitor {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($what)
+                    }
+
+                    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<$type, M::Error> {
+                        <$type>::deserialize(MapAccessDeserializer::new(map))
+                    }
+                }
+                deserializer.deserialize_map(Visitor)
+            }
+        }
+    };
+}
+
+only_from_an_object!(Event, "an event object");
+only_from_an_object!(UnsignedEvent, "an event object");
+
+fn read<T: for<'de> Deserialize<'de>>(json: &[u8], limits: &EventLimits) -> Result<T, EventError> {
+    if json.len() > limits.max_event_bytes {
+        return Err(EventError::TooLarge { got: json.len(), limit: limits.max_event_bytes });
+    }
+    // The whole text, not only the fields that are read: it may be stored and passed on as it is.
+    let text = std::str::from_utf8(json).map_err(|error| EventError::Shape(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| EventError::Shape(error.to_string()))
+}
+
 fn write_preimage(
     out: impl io::Write,
     pubkey: &PublicKey,
@@ -248,13 +307,7 @@ fn write_preimage(
     debug_assert!(written.is_ok(), "strings and numbers always serialise");
 }
 
-fn hash_of(
-    pubkey: &PublicKey,
-    created_at: i64,
-    kind: u16,
-    tags: &[Tag],
-    content: &str,
-) -> EventId {
+fn hash_of(pubkey: &PublicKey, created_at: i64, kind: u16, tags: &[Tag], content: &str) -> EventId {
     let mut preimage = Vec::with_capacity(160 + content.len() + content.len() / 8);
     write_preimage(&mut preimage, pubkey, created_at, kind, tags, content);
     EventId::from_bytes(Sha256::digest(&preimage).into())

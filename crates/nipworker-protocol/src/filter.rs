@@ -1,6 +1,9 @@
 //! Subscription filters (NIP-01).
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -236,7 +239,8 @@ impl Serialize for Filter {
 }
 
 impl<'de> Deserialize<'de> for Filter {
-    /// Refuses keys that it does not know: an ignored condition would match too much.
+    /// Refuses keys that it does not know, and a key that is given twice: an ignored condition
+    /// would match too much.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> de::Visitor<'de> for Visitor {
@@ -248,7 +252,12 @@ impl<'de> Deserialize<'de> for Filter {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Filter, M::Error> {
                 let mut filter = Filter::default();
+                let mut keys = BTreeSet::new();
                 while let Some(key) = map.next_key::<String>()? {
+                    if !keys.insert(key.clone()) {
+                        let problem = format_args!("filter key {key:?} is given twice");
+                        return Err(de::Error::custom(problem));
+                    }
                     match key.as_str() {
                         "ids" => filter.ids = Some(map.next_value()?),
                         "authors" => filter.authors = Some(map.next_value()?),

@@ -333,6 +333,13 @@ impl RelayMessage {
                     approximate: bool,
                 }
                 let subscription = take(parts, "COUNT", "subscription id")?;
+                // Serde would read the struct from an array as well.
+                if parts.as_slice().first().is_some_and(|part| !part.get().starts_with('{')) {
+                    return Err(MessageError::Malformed {
+                        kind: "COUNT",
+                        problem: "answer is no object".to_owned(),
+                    });
+                }
                 let Answer { count, approximate } = take(parts, "COUNT", "answer")?;
                 Self::Count { subscription, count, approximate }
             }

@@ -1,11 +1,14 @@
 //! A relay's address in one spelling, so that two spellings of one relay are one relay.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Longest accepted relay URL in bytes.
 const MAX_URL_BYTES: usize = 2_048;
+
+/// Longest host name in bytes (RFC 1035).
+const MAX_HOST_BYTES: usize = 253;
 
 /// Why a text is not a relay URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +17,8 @@ pub enum RelayUrlError {
     /// The scheme is neither `ws` nor `wss`.
     #[error("a relay URL begins with ws:// or wss://, got {0:?}")]
     Scheme(String),
-    /// There is no host, or it holds characters that no host name has.
+    /// There is no host, or it is too long or holds characters that no host name has. A name in
+    /// another script is written in its `xn--` form, so that it has one spelling.
     #[error("relay URL {0:?} has no valid host")]
     Host(String),
     /// The port is no number from 1 to 65535.
@@ -37,9 +41,7 @@ impl RelayUrl {
     /// See [`RelayUrlError`].
     pub fn parse(text: &str) -> Result<Self, RelayUrlError> {
         let text = text.trim();
-        if text.len() > MAX_URL_BYTES
-            || text.chars().any(|c| c.is_whitespace() || c.is_control())
-        {
+        if text.len() > MAX_URL_BYTES || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(RelayUrlError::Text);
         }
         let (scheme, rest) =
@@ -54,8 +56,7 @@ impl RelayUrl {
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
         let (host, port) = split_port(authority, text)?;
-        let host = host.to_ascii_lowercase();
-        check_host(&host, text)?;
+        let host = normal_host(host, text)?;
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
@@ -83,35 +84,33 @@ impl RelayUrl {
     }
 }
 
-fn split_port<'a>(
-    authority: &'a str,
-    text: &str,
-) -> Result<(&'a str, Option<u16>), RelayUrlError> {
+fn split_port<'a>(authority: &'a str, text: &str) -> Result<(&'a str, Option<u16>), RelayUrlError> {
     let after_host = authority.rfind(']').map_or(0, |at| at + 1);
     match authority[after_host..].rfind(':') {
         None => Ok((authority, None)),
         Some(at) => {
             let (host, port) = authority.split_at(after_host + at);
-            let port = port[1..]
+            let digits = &port[1..];
+            let port = digits
                 .parse::<u16>()
                 .ok()
-                .filter(|port| *port > 0)
+                .filter(|port| *port > 0 && digits.bytes().all(|c| c.is_ascii_digit()))
                 .ok_or_else(|| RelayUrlError::Port(text.to_owned()))?;
             Ok((host, Some(port)))
         }
     }
 }
 
-fn check_host(host: &str, text: &str) -> Result<(), RelayUrlError> {
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let valid = match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.' | '_'))
-        }
-    };
-    if valid { Ok(()) } else { Err(RelayUrlError::Host(text.to_owned())) }
+fn normal_host(host: &str, text: &str) -> Result<String, RelayUrlError> {
+    let invalid = || RelayUrlError::Host(text.to_owned());
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address: Ipv6Addr = address.parse().map_err(|_| invalid())?;
+        return Ok(format!("[{address}]"));
+    }
+    let is_valid = !host.is_empty()
+        && host.len() <= MAX_HOST_BYTES
+        && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_'));
+    if is_valid { Ok(host.to_ascii_lowercase()) } else { Err(invalid()) }
 }
 
 impl fmt::Display for RelayUrl {
