@@ -1,0 +1,109 @@
+//! From a host name to a TCP connection.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use nipworker_transport::TransportError;
+use tokio::net::{TcpStream, lookup_host};
+
+/// How long an address may be silent before the next one is tried beside it (RFC 8305, section 5).
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
+/// Addresses of one host that are tried at most.
+const MAX_ADDRESSES: usize = 8;
+
+/// Connects to the first address that answers.
+pub(crate) async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {
+    let dns = |reason: String| TransportError::Dns { host: host.to_owned(), reason };
+    let addresses =
+        lookup_host((host, port)).await.map_err(|error| dns(error.to_string()))?.collect();
+    let addresses = families_in_turn(addresses);
+    if addresses.is_empty() {
+        return Err(dns("no address".to_owned()));
+    }
+    let socket = race(addresses).await.map_err(|(address, error)| TransportError::Refused {
+        reason: format!("{address}: {error}"),
+    })?;
+    // Small frames must not wait for the acknowledgement of the former one.
+    socket.set_nodelay(true).map_err(TransportError::lost)?;
+    Ok(socket)
+}
+
+/// Keeps the resolver's order within a family and alternates between them, beginning with the
+/// resolver's first choice.
+fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first_is_v6) = addresses.first().map(SocketAddr::is_ipv6) else {
+        return addresses;
+    };
+    let (mut first, mut second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    first.reverse();
+    second.reverse();
+    let mut out = Vec::with_capacity(first.len() + second.len());
+    while !(first.is_empty() && second.is_empty()) {
+        out.extend(first.pop());
+        out.extend(second.pop());
+    }
+    out.truncate(MAX_ADDRESSES);
+    out
+}
+
+async fn race(addresses: Vec<SocketAddr>) -> Result<TcpStream, (SocketAddr, io::Error)> {
+    let mut attempts = FuturesUnordered::new();
+    let mut waiting = addresses.into_iter();
+    let mut last = None;
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.push(async move {
+                TcpStream::connect(address).await.map_err(|error| (address, error))
+            });
+        }
+        // One answer, or time for the next address. The sleep only matters while one is left.
+        let pause = tokio::time::sleep(NEXT_ADDRESS_DELAY);
+        let answer = tokio::select! {
+            answer = attempts.next() => answer,
+            () = pause, if waiting.len() > 0 => continue,
+        };
+        match answer {
+            Some(Ok(socket)) => return Ok(socket),
+            Some(Err(failure)) => last = Some(failure),
+            None => {
+                return Err(last.unwrap_or_else(|| {
+                    (SocketAddr::from(([0, 0, 0, 0], 0)), io::ErrorKind::NotFound.into())
+                }));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn address_families_take_turns_and_their_number_is_bounded() {
+        let [a, b, c] = ["[::1]:1", "[::2]:1", "[::3]:1"].map(address);
+        let [x, y] = ["10.0.0.1:1", "10.0.0.2:1"].map(address);
+        assert_eq!(families_in_turn(vec![a, b, c, x, y]), [a, x, b, y, c]);
+        assert_eq!(families_in_turn(vec![x, a]), [x, a]);
+        assert_eq!(families_in_turn(vec![x; 100]).len(), MAX_ADDRESSES);
+        assert!(families_in_turn(vec![]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_a_living_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let living = listener.local_addr().unwrap();
+        let dead = {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap()
+        };
+        let socket = race(vec![dead, living]).await.unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), living);
+        let (address, _) = race(vec![dead]).await.unwrap_err();
+        assert_eq!(address, dead);
+    }
+}

@@ -1,0 +1,295 @@
+//! The port's rules over real sockets, plain and encrypted.
+#![allow(clippy::unwrap_used)]
+
+use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
+
+use futures::{SinkExt, StreamExt};
+use nipworker_protocol::RelayUrl;
+use nipworker_transport::{
+    BoxFuture, CloseFrame, ConnectOptions, TransportError, WebSocketTransport,
+    conformance::{self, Harness, Script, Server, ServerReport},
+};
+use nipworker_transport_ws::WsTransport;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::{
+    WebSocketStream, accept_async,
+    tungstenite::{
+        Message,
+        protocol::frame::{
+            CloseFrame as WireClose, Frame,
+            coding::{Data, OpCode},
+        },
+    },
+};
+
+struct Identity {
+    acceptor: TlsAcceptor,
+    der: Vec<u8>,
+}
+
+fn identity(names: &[&str]) -> Identity {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let certified = rcgen::generate_simple_self_signed(names).unwrap();
+    let der = certified.cert.der().to_vec();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![der.clone().into()], key)
+        .unwrap();
+    Identity { acceptor: TlsAcceptor::from(Arc::new(config)), der }
+}
+
+struct Loopback {
+    transport: WsTransport,
+    identity: Option<Identity>,
+}
+
+impl Loopback {
+    fn plain() -> Self {
+        Self { transport: WsTransport::builder().build().unwrap(), identity: None }
+    }
+
+    fn encrypted() -> Self {
+        let identity = identity(&["localhost", "127.0.0.1"]);
+        let transport = WsTransport::builder().root_certificate_der(&identity.der).unwrap();
+        Self { transport: transport.build().unwrap(), identity: Some(identity) }
+    }
+
+    fn bind(&self) -> (RelayUrl, TcpListener) {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let scheme = if self.identity.is_some() { "wss" } else { "ws" };
+        let url = RelayUrl::parse(&format!("{scheme}://localhost:{port}/path?key=value")).unwrap();
+        (url, TcpListener::from_std(listener).unwrap())
+    }
+}
+
+async fn play_over<S>(socket: S, script: Script) -> ServerReport
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    play(accept_async(socket).await.unwrap(), script).await
+}
+
+async fn play<S>(mut socket: WebSocketStream<S>, script: Script) -> ServerReport
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut report = ServerReport::default();
+    match script {
+        Script::Echo => {}
+        Script::Flood { messages, bytes } => {
+            for _ in 0..messages {
+                if socket.send(Message::text("x".repeat(bytes))).await.is_err() {
+                    return report;
+                }
+                report.sent += 1;
+            }
+        }
+        Script::Binary { bytes } => {
+            socket.send(Message::binary(vec![7_u8; bytes])).await.unwrap();
+        }
+        Script::InvalidUtf8 => {
+            let frame = Frame::message(vec![b'a', 0xff, 0xc0], OpCode::Data(Data::Text), true);
+            socket.send(Message::Frame(frame)).await.unwrap();
+        }
+        Script::Close(frame) => {
+            socket.send(Message::text("last words")).await.unwrap();
+            let frame = WireClose { code: frame.code.into(), reason: frame.reason.into() };
+            socket.send(Message::Close(Some(frame))).await.unwrap();
+        }
+        Script::Abort => {
+            socket.send(Message::text("last words")).await.unwrap();
+            return report;
+        }
+        Script::Stall => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return report;
+        }
+    }
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Text(text) => {
+                report.received += 1;
+                if socket.send(Message::Text(text)).await.is_err() {
+                    break;
+                }
+            }
+            Message::Close(frame) => {
+                report.close =
+                    frame.map(|frame| CloseFrame::new(frame.code.into(), frame.reason.as_str()));
+            }
+            _ => {}
+        }
+    }
+    report
+}
+
+impl Harness for Loopback {
+    fn transport(&self) -> Arc<dyn WebSocketTransport> {
+        Arc::new(self.transport.clone())
+    }
+
+    fn serve(&self, script: Script) -> Server {
+        let (url, listener) = self.bind();
+        let acceptor = self.identity.as_ref().map(|identity| identity.acceptor.clone());
+        let server = async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            match acceptor {
+                None => play_over(socket, script).await,
+                Some(acceptor) => play_over(acceptor.accept(socket).await.unwrap(), script).await,
+            }
+        };
+        (url, Box::pin(server))
+    }
+
+    fn nobody(&self) -> RelayUrl {
+        self.bind().0
+    }
+
+    fn reject(&self, status: u16) -> Server {
+        let (url, listener) = self.bind();
+        let acceptor = self.identity.as_ref().map(|identity| identity.acceptor.clone());
+        let server = async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            match acceptor {
+                None => refuse(socket, status).await,
+                Some(acceptor) => refuse(acceptor.accept(socket).await.unwrap(), status).await,
+            }
+            ServerReport::default()
+        };
+        (url, Box::pin(server))
+    }
+
+    fn black_hole(&self) -> Option<Server> {
+        let (url, listener) = self.bind();
+        let server = async move {
+            // Takes the connection and says nothing until the client has given up.
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            while socket.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
+            ServerReport::default()
+        };
+        Some((url, Box::pin(server)))
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, status: u16) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(socket.read_u8().await.unwrap());
+    }
+    let request = String::from_utf8(request).unwrap();
+    assert!(request.starts_with("GET /path?key=value HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_lowercase().contains("user-agent: nipworker/"), "{request}");
+    let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
+    socket.write_all(answer.as_bytes()).await.unwrap();
+    socket.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn plain_connections_obey_every_rule_of_the_port() {
+    conformance::all(&Loopback::plain()).await;
+}
+
+#[tokio::test]
+async fn encrypted_connections_obey_every_rule_of_the_port() {
+    conformance::all(&Loopback::encrypted()).await;
+}
+
+async fn dial_encrypted(
+    transport: WsTransport,
+    identity: Identity,
+) -> Result<nipworker_transport::Connection, TransportError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = RelayUrl::parse(&format!("wss://localhost:{port}")).unwrap();
+    let server = async {
+        let (socket, _): (TcpStream, _) = listener.accept().await.unwrap();
+        if let Ok(socket) = identity.acceptor.accept(socket).await {
+            drop(accept_async(socket).await);
+        }
+    };
+    futures::join!(transport.connect(url, ConnectOptions::default()), server).0
+}
+
+#[tokio::test]
+async fn an_unknown_certificate_is_a_tls_error() {
+    let transport = WsTransport::builder().build().unwrap();
+    let error = dial_encrypted(transport, identity(&["localhost"])).await.unwrap_err();
+    assert!(matches!(error, TransportError::Tls { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_a_tls_error() {
+    let identity = identity(&["elsewhere.test"]);
+    let transport = WsTransport::builder().root_certificate_der(&identity.der).unwrap();
+    let error = dial_encrypted(transport.build().unwrap(), identity).await.unwrap_err();
+    assert!(matches!(error, TransportError::Tls { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_a_tls_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = RelayUrl::parse(&format!("wss://localhost:{port}")).unwrap();
+    let server = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"SSH-2.0-nothing here\r\n").await.unwrap();
+        drop(socket.read(&mut [0; 4096]).await);
+    };
+    let transport = WsTransport::builder().build().unwrap();
+    let (got, ()) = futures::join!(transport.connect(url, ConnectOptions::default()), server);
+    assert!(matches!(got, Err(TransportError::Tls { .. })), "{got:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_http_is_a_protocol_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = RelayUrl::parse(&format!("ws://localhost:{port}")).unwrap();
+    let server = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.write_all(b"\0\0\0garbage\r\n\r\n").await.unwrap();
+        drop(socket.read(&mut [0; 4096]).await);
+    };
+    let transport = WsTransport::builder().build().unwrap();
+    let (got, ()) = futures::join!(transport.connect(url, ConnectOptions::default()), server);
+    assert!(matches!(got, Err(TransportError::Protocol { .. })), "{got:?}");
+}
+
+#[tokio::test]
+async fn a_host_without_an_address_is_a_dns_error() {
+    let url = RelayUrl::parse("ws://no-such-host.invalid:7777").unwrap();
+    let transport = WsTransport::builder().build().unwrap();
+    let error = transport.connect(url, ConnectOptions::default()).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Dns { host, .. } if host == "no-such-host.invalid"));
+}
+
+#[tokio::test]
+async fn a_host_that_no_certificate_can_name_is_hopeless() {
+    let url = RelayUrl::parse("wss://a..b").unwrap();
+    let transport = WsTransport::builder().build().unwrap();
+    let error = transport.connect(url, ConnectOptions::default()).await.unwrap_err();
+    assert!(matches!(error, TransportError::Address { .. }), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[test]
+fn a_root_certificate_that_is_none_is_refused() {
+    assert!(WsTransport::builder().root_certificate_der(b"nothing").is_err());
+    assert!(WsTransport::builder().root_certificates_pem(b"nothing").is_err());
+}
