@@ -1,0 +1,180 @@
+//! What outlives the owner of a pool.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use nipworker_protocol::{EventId, Filter, RelayUrl};
+
+use crate::{
+    PublishId, RelayReport,
+    effect::{Progress, Step},
+    stats::RelayStats,
+};
+
+/// How many owners a publish may see. One whose handling brings its owner down must not bring
+/// down every following one.
+const MAX_OWNERS_OF_A_PUBLISH: u32 = 2;
+
+/// The desired relays, the open subscriptions with their last seen times, the unanswered
+/// publishes, and the statistics.
+///
+/// A pool writes each change down at once; its successor on the same book carries on: it dials
+/// every relay, asks every subscription again from its last *delivered* event on, and sends
+/// publishes whose time is not over. Whoever waited for the receipts of those was told of the
+/// failure by then; what comes of them is only counted.
+///
+/// Only the newest pool of a book may write: an older one that was given up but still runs changes
+/// nothing any more.
+#[derive(Debug, Default)]
+pub struct RelayBook {
+    desired: Vec<RelayUrl>,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    owner: u64,
+    pub(crate) stats: BTreeMap<RelayUrl, Arc<RelayStats>>,
+    pub(crate) requests: BTreeMap<Arc<str>, BookedRequest>,
+    pub(crate) publishes: BTreeMap<PublishId, BookedPublish>,
+    next_publish: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct BookedRequest {
+    pub(crate) filters: Arc<[Filter]>,
+    pub(crate) close_on_eose: bool,
+    pub(crate) deadline: Duration,
+    pub(crate) relays: BTreeMap<RelayUrl, BookedPart>,
+}
+
+/// A subscription at one relay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BookedPart {
+    pub(crate) anchor: Option<i64>,
+    pub(crate) answered: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct BookedPublish {
+    pub(crate) event: EventId,
+    pub(crate) frame: Arc<str>,
+    pub(crate) relays: BTreeSet<RelayUrl>,
+    pub(crate) asked: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) owners: u32,
+}
+
+impl RelayBook {
+    /// An empty book for relays that are always wanted.
+    pub fn new(desired: impl IntoIterator<Item = RelayUrl>) -> Self {
+        let mut relays = Vec::new();
+        for relay in desired {
+            if !relays.contains(&relay) {
+                relays.push(relay);
+            }
+        }
+        Self { desired: relays, pages: Mutex::default() }
+    }
+
+    /// The relays that are always wanted, each once, in the order they were given.
+    pub fn desired(&self) -> &[RelayUrl] {
+        &self.desired
+    }
+
+    /// One report for each relay in the pool, ordered by address. Waits for no worker.
+    pub fn report(&self) -> Vec<RelayReport> {
+        self.pages().stats.iter().map(|(url, stats)| stats.report(url)).collect()
+    }
+
+    /// Number of subscriptions that are open.
+    pub fn open_subscriptions(&self) -> usize {
+        self.pages().requests.len()
+    }
+
+    /// Number of publishes that at least one relay has not answered.
+    pub fn unanswered_publishes(&self) -> usize {
+        self.pages().publishes.len()
+    }
+
+    /// Takes the book over; whoever had it before can no longer write.
+    pub fn lease(self: &Arc<Self>) -> BookLease {
+        let mut pages = self.pages();
+        pages.owner += 1;
+        let owner = pages.owner;
+        pages.publishes.retain(|_, publish| {
+            publish.owners += 1;
+            publish.owners <= MAX_OWNERS_OF_A_PUBLISH
+        });
+        drop(pages);
+        BookLease { book: Arc::clone(self), owner }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to write into a [`RelayBook`], until somebody else takes it.
+#[derive(Debug)]
+pub struct BookLease {
+    book: Arc<RelayBook>,
+    owner: u64,
+}
+
+impl BookLease {
+    /// The book.
+    pub fn book(&self) -> &Arc<RelayBook> {
+        &self.book
+    }
+
+    /// Connections and deliveries of different owners have different ids.
+    pub(crate) fn first_id(&self) -> u64 {
+        self.owner << 32
+    }
+
+    /// Runs `change` on the pages; does nothing when the book has a newer owner.
+    pub(crate) fn write<T: Default>(&self, change: impl FnOnce(&mut Pages) -> T) -> T {
+        let mut pages = self.book.pages();
+        if pages.owner == self.owner { change(&mut pages) } else { T::default() }
+    }
+
+    pub(crate) fn next_publish(&self) -> PublishId {
+        let mut pages = self.book.pages();
+        pages.next_publish += 1;
+        PublishId(pages.next_publish)
+    }
+
+    pub(crate) fn stats(&self, relay: &RelayUrl) -> Arc<RelayStats> {
+        let stats =
+            self.write(|pages| Some(Arc::clone(pages.stats.entry(relay.clone()).or_default())));
+        stats.unwrap_or_default()
+    }
+
+    pub(crate) fn note(&self, progress: Vec<Progress>) {
+        if progress.is_empty() {
+            return;
+        }
+        self.write(|pages| {
+            for Progress { relay, subscription, step } in progress {
+                let Some(request) = pages.requests.get_mut(&subscription) else { continue };
+                match step {
+                    Step::At { anchor, answered } => {
+                        if let Some(part) = request.relays.get_mut(&relay) {
+                            *part = BookedPart { anchor, answered };
+                        }
+                    }
+                    Step::Finished => {
+                        request.relays.remove(&relay);
+                        if request.relays.is_empty() {
+                            pages.requests.remove(&subscription);
+                        }
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,52 @@
+//! What is said to relays and what follows from their answers, without a socket or a clock.
+//!
+//! [`RelayPool`] holds one session for each relay. Whoever owns sockets tells it what happened
+//! (`dialled`, `received`, `lost`, `delivered`, `timer`, …) together with the time, and carries
+//! out the [`Effect`]s that come back. That makes the rules below testable in simulated time:
+//!
+//! * **Reconnection belongs to a timer.** A lost or refused connection is dialled again after an
+//!   exponential back-off with jitter, whether or not anybody wants to send. The back-off starts
+//!   anew once a connection was healthy for a while.
+//! * **A subscription is never silent.** On each new connection every open REQ is sent again, from
+//!   the last seen time on; a REQ opened while there is no connection waits for it. See
+//!   [`resume_filters`].
+//! * **EOSE is answered once for each relay and subscription**, by [`Delivery::EndOfStored`],
+//!   [`Delivery::Closed`] or, when the relay cannot be reached or is silent until the deadline,
+//!   [`Delivery::Unavailable`]. A dead relay never holds back a query.
+//! * **A receipt is true.** Each relay of a publish is reported exactly once: accepted, refused,
+//!   no answer, or not connected. See [`ReceiptStatus`].
+//! * **Back-pressure reaches the socket.** A relay is not read ([`Effect::Read`]) while what it
+//!   sent before is not yet [delivered](RelayPool::delivered).
+//! * **A replaced socket is deaf.** Each connection has a [`ConnectionId`]; what an older one
+//!   still reports changes nothing.
+//!
+//! What must survive the owner of the pool lives in the [`RelayBook`]: a new pool on the same book
+//! dials and asks again. Statistics are read from the book without asking anybody.
+//!
+//! This crate must not know actors, runtimes, sockets, or what an event means: events stay text.
+//!
+//! Units: [`Now::monotonic`] is the time since any fixed start, [`Now::unix`] and `created_at` are
+//! unix seconds, sizes are bytes. Source: NIP-01.
+
+mod backoff;
+mod book;
+mod config;
+mod effect;
+mod pool;
+mod resume;
+mod session;
+mod stats;
+
+pub use backoff::{Backoff, BackoffConfig};
+pub use book::{BookLease, RelayBook};
+pub use config::{ConfigError, RelayConfig};
+pub use effect::{
+    ConnectionId, Delivery, DeliveryId, Effect, Now, PublishId, Receipt, ReceiptStatus,
+};
+pub use pool::{OpenRequest, PublishRequest, RelayPool, RequestError};
+pub use resume::resume_filters;
+pub use stats::{LinkState, RelayReport};
+
+// The port and the base types, so that the owner of the sockets needs one crate.
+pub use nipworker_protocol::{EventId, Filter, RelayUrl, RelayUrlError};
+pub use nipworker_transport as transport;

@@ -1,0 +1,464 @@
+//! All relays together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use nipworker_protocol::{EventId, Filter, RelayUrl};
+use nipworker_transport::{Incoming, TransportError};
+use serde_json::value::RawValue;
+
+use crate::{
+    BookLease, ConnectionId, Delivery, DeliveryId, Effect, Now, PublishId, Receipt, ReceiptStatus,
+    RelayBook, RelayConfig,
+    book::{BookedPart, BookedPublish, BookedRequest},
+    effect::Out,
+    session::{Outbound, RelaySession, Subscription},
+};
+
+/// Subscriptions open at once; further ones are refused.
+const MAX_SUBSCRIPTIONS: usize = 4_096;
+/// Publishes without an answer at once; further ones are refused.
+const MAX_UNANSWERED_PUBLISHES: usize = 4_096;
+/// Longest time that a publish may wait for its answers.
+const MAX_PUBLISH_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Opens a subscription, or replaces the one of the same name.
+#[derive(Debug, Clone)]
+pub struct OpenRequest {
+    /// Its name.
+    pub subscription: String,
+    /// What is wanted; one REQ carries them all.
+    pub filters: Vec<Filter>,
+    /// From whom; empty means from the desired relays.
+    pub relays: Vec<RelayUrl>,
+    /// Whether a relay is done once it has sent what it had stored.
+    pub close_on_eose: bool,
+}
+
+/// Sends an event.
+#[derive(Debug, Clone)]
+pub struct PublishRequest {
+    /// Its id, by which answers are matched.
+    pub event: EventId,
+    /// Its JSON text.
+    pub json: String,
+    /// To whom; empty means to the desired relays.
+    pub relays: Vec<RelayUrl>,
+    /// How long the answers are waited for, at most five minutes; `None` takes the configured
+    /// deadline.
+    pub deadline: Option<Duration>,
+}
+
+/// Why a request is refused as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// A subscription without a filter.
+    #[error("a subscription needs at least one filter")]
+    NoFilter,
+    /// No relay is named and none is desired.
+    #[error("no relay is named and none is configured")]
+    NoRelay,
+    /// The text to be sent is not JSON.
+    #[error("the event is not JSON")]
+    NotJson,
+    /// Too many subscriptions are open.
+    #[error("{limit} subscriptions are open, which is the limit")]
+    TooManySubscriptions {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many publishes wait for their answers.
+    #[error("{limit} publishes wait for answers, which is the limit")]
+    TooManyPublishes {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl RequestError {
+    /// Whether the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::TooManySubscriptions { .. } | Self::TooManyPublishes { .. })
+    }
+}
+
+/// The sessions of all relays; see the [crate's rules](crate).
+///
+/// Every method that returns effects expects them to be carried out before the next call, in
+/// order, as far as one relay is concerned.
+pub struct RelayPool {
+    config: Arc<RelayConfig>,
+    lease: BookLease,
+    sessions: BTreeMap<RelayUrl, RelaySession>,
+    waiting: HashMap<PublishId, Gathering>,
+    last_id: u64,
+    seed: u64,
+}
+
+/// Receipts of one publish whose sender waits.
+struct Gathering {
+    missing: usize,
+    receipts: Vec<Receipt>,
+}
+
+impl RelayPool {
+    /// Events in one [`Delivery::Events`] at most.
+    pub const EVENTS_PER_BATCH: usize = 256;
+
+    /// Takes over `book` and begins to connect to everything that it asks for. `seed` decides the
+    /// jitter.
+    pub fn new(
+        config: Arc<RelayConfig>,
+        book: &Arc<RelayBook>,
+        seed: u64,
+        now: Now,
+    ) -> (Self, Vec<Effect>) {
+        let lease = book.lease();
+        let last_id = lease.first_id();
+        let mut pool = Self {
+            config,
+            lease,
+            sessions: BTreeMap::new(),
+            waiting: HashMap::new(),
+            last_id,
+            seed,
+        };
+        let effects = pool.run(|pool, out| pool.rebuild(now, out));
+        (pool, effects)
+    }
+
+    /// Opens a subscription and returns the relays that it now belongs to. Those that the pool has
+    /// no room for are reported by [`Delivery::Unavailable`]. A subscription of the same name is
+    /// replaced: it is asked anew everywhere and answered anew.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Nothing has changed then.
+    pub fn open(
+        &mut self,
+        now: Now,
+        request: OpenRequest,
+    ) -> Result<(Vec<RelayUrl>, Vec<Effect>), RequestError> {
+        if request.filters.is_empty() {
+            return Err(RequestError::NoFilter);
+        }
+        let relays = self.targets(request.relays)?;
+        let subscription: Arc<str> = request.subscription.into();
+        let (open, known) = self
+            .lease
+            .write(|pages| (pages.requests.len(), pages.requests.contains_key(&subscription)));
+        if !known && open >= MAX_SUBSCRIPTIONS {
+            return Err(RequestError::TooManySubscriptions { limit: MAX_SUBSCRIPTIONS });
+        }
+        let filters: Arc<[Filter]> = request.filters.into();
+        let deadline = now.monotonic + self.config.eose_deadline;
+        let mut taken = Vec::with_capacity(relays.len());
+        let effects = self.run(|pool, out| {
+            pool.close_everywhere(now, &subscription, out);
+            for relay in relays {
+                if pool.admit(now, &relay, out) {
+                    taken.push(relay);
+                } else {
+                    pool.no_room(&relay, &subscription, out);
+                }
+            }
+            let parts = taken.iter().map(|relay| (relay.clone(), BookedPart::default()));
+            let booked = BookedRequest {
+                filters: Arc::clone(&filters),
+                close_on_eose: request.close_on_eose,
+                deadline,
+                relays: parts.collect(),
+            };
+            if !taken.is_empty() {
+                pool.lease.write(|pages| {
+                    pages.requests.insert(Arc::clone(&subscription), booked.clone());
+                });
+            }
+            for relay in &taken {
+                pool.session(relay, |session| {
+                    let part = BookedPart::default();
+                    session.open(now, Subscription::new(&subscription, &booked, part), out);
+                });
+            }
+        });
+        Ok((taken, effects))
+    }
+
+    /// Closes a subscription; `false` when it is not open.
+    pub fn close(&mut self, now: Now, subscription: &str) -> (bool, Vec<Effect>) {
+        let mut known = false;
+        let effects = self.run(|pool, out| known = pool.close_everywhere(now, subscription, out));
+        (known, effects)
+    }
+
+    /// Sends an event to its relays. [`Effect::Receipts`] follows when each has answered or the
+    /// time is over.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Nothing was sent then.
+    pub fn publish(
+        &mut self,
+        now: Now,
+        request: PublishRequest,
+    ) -> Result<(PublishId, Vec<Effect>), RequestError> {
+        let relays = self.targets(request.relays)?;
+        // The text becomes a part of a frame: it must be one whole value.
+        serde_json::from_str::<&RawValue>(&request.json).map_err(|_| RequestError::NotJson)?;
+        if self.lease.book().unanswered_publishes() >= MAX_UNANSWERED_PUBLISHES {
+            return Err(RequestError::TooManyPublishes { limit: MAX_UNANSWERED_PUBLISHES });
+        }
+        let publish = self.lease.next_publish();
+        let deadline = request.deadline.unwrap_or(self.config.publish_deadline);
+        let booked = BookedPublish {
+            event: request.event,
+            frame: format!(r#"["EVENT",{}]"#, request.json).into(),
+            relays: relays.iter().cloned().collect(),
+            asked: now.monotonic,
+            deadline: now.monotonic + deadline.min(MAX_PUBLISH_DEADLINE),
+            owners: 1,
+        };
+        self.waiting.insert(publish, Gathering { missing: relays.len(), receipts: Vec::new() });
+        let effects = self.run(|pool, out| {
+            pool.lease.write(|pages| {
+                pages.publishes.insert(publish, booked.clone());
+            });
+            pool.send(now, publish, &booked, out);
+        });
+        Ok((publish, effects))
+    }
+
+    /// An attempt to connect came to its end. The connection itself stays with the caller; it is
+    /// to be dropped when the effects say so.
+    pub fn dialled(
+        &mut self,
+        now: Now,
+        relay: &RelayUrl,
+        connection: ConnectionId,
+        result: Result<(), &TransportError>,
+    ) -> Vec<Effect> {
+        self.with(relay, |session, out| session.dialled(now, connection, result, out))
+    }
+
+    /// Messages came, as [`Effect::Read`] asked for.
+    pub fn received(
+        &mut self,
+        now: Now,
+        relay: &RelayUrl,
+        connection: ConnectionId,
+        messages: Vec<Incoming>,
+    ) -> Vec<Effect> {
+        self.with(relay, |session, out| session.received(now, connection, messages, out))
+    }
+
+    /// A connection ended, on reading or on writing. What was read before is told first.
+    pub fn lost(
+        &mut self,
+        now: Now,
+        relay: &RelayUrl,
+        connection: ConnectionId,
+        error: &TransportError,
+    ) -> Vec<Effect> {
+        self.with(relay, |session, out| session.lost(now, connection, error, out))
+    }
+
+    /// So many messages of [`Effect::Send`] were handed to the network.
+    pub fn written(&mut self, relay: &RelayUrl, connection: ConnectionId, messages: usize) {
+        self.session(relay, |session| session.written(connection, messages));
+    }
+
+    /// What [`Effect::Deliver`] carried was handed on, or given up for good: then `lost` is the
+    /// number of events that reached nobody.
+    pub fn delivered(
+        &mut self,
+        now: Now,
+        relay: &RelayUrl,
+        delivery: DeliveryId,
+        lost: usize,
+    ) -> Vec<Effect> {
+        self.with(relay, |session, out| session.delivered(now, delivery, lost, out))
+    }
+
+    /// Does what is due. Calling it too early or too often changes nothing.
+    pub fn timer(&mut self, now: Now) -> Vec<Effect> {
+        self.run(|pool, out| {
+            for session in pool.sessions.values_mut() {
+                session.timer(now, out);
+            }
+            let idle: Vec<RelayUrl> = pool
+                .sessions
+                .iter()
+                .filter(|(_, session)| session.is_over(now))
+                .map(|(relay, _)| relay.clone())
+                .collect();
+            for relay in idle {
+                pool.dismiss(&relay, out);
+            }
+        })
+    }
+
+    /// When [`timer`](Self::timer) has something to do next, on the monotonic clock.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.sessions.values().filter_map(RelaySession::next_deadline).min()
+    }
+
+    /// Ends all connections with a normal close and answers every publish with what is known. The
+    /// book keeps the subscriptions.
+    pub fn shut_down(&mut self, now: Now) -> Vec<Effect> {
+        self.run(|pool, out| {
+            for session in pool.sessions.values_mut() {
+                session.shut_down(now, out);
+            }
+        })
+    }
+
+    /// Number of relays in the pool.
+    pub fn relays(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn targets(&self, named: Vec<RelayUrl>) -> Result<Vec<RelayUrl>, RequestError> {
+        let named = match named.is_empty() {
+            true => self.lease.book().desired().to_vec(),
+            false => named,
+        };
+        let mut seen = BTreeSet::new();
+        let relays: Vec<_> = named.into_iter().filter(|url| seen.insert(url.clone())).collect();
+        if relays.is_empty() { Err(RequestError::NoRelay) } else { Ok(relays) }
+    }
+
+    fn rebuild(&mut self, now: Now, out: &mut Out) {
+        for relay in self.lease.book().desired().to_vec() {
+            self.admit(now, &relay, out);
+        }
+        let (requests, publishes) =
+            self.lease.write(|pages| (pages.requests.clone(), pages.publishes.clone()));
+        for (subscription, request) in &requests {
+            for (relay, part) in &request.relays {
+                if self.admit(now, relay, out) {
+                    let subscription = Subscription::new(subscription, request, *part);
+                    self.session(relay, |session| session.open(now, subscription, out));
+                }
+            }
+        }
+        for (publish, booked) in &publishes {
+            self.send(now, *publish, booked, out);
+        }
+    }
+
+    fn send(&mut self, now: Now, publish: PublishId, booked: &BookedPublish, out: &mut Out) {
+        for relay in &booked.relays {
+            if self.admit(now, relay, out) {
+                let outbound = Outbound::new(publish, booked);
+                self.session(relay, |session| session.publish(now, outbound, out));
+            } else {
+                let receipt = Receipt {
+                    relay: relay.clone(),
+                    status: ReceiptStatus::NotConnected,
+                    message: self.full(),
+                    elapsed: Duration::ZERO,
+                };
+                out.receipts.push((publish, receipt));
+            }
+        }
+    }
+
+    /// Makes sure that there is a session, if there is room for one.
+    fn admit(&mut self, now: Now, relay: &RelayUrl, out: &mut Out) -> bool {
+        if self.sessions.contains_key(relay) {
+            return true;
+        }
+        let configured = self.lease.book().desired().contains(relay);
+        if self.sessions.len() >= self.config.max_relays {
+            let idle = self
+                .sessions
+                .iter()
+                .filter_map(|(url, session)| Some((session.idle_since()?, url.clone())))
+                .min();
+            match idle {
+                Some((_, url)) => self.dismiss(&url, out),
+                None => return false,
+            }
+        }
+        let stats = self.lease.stats(relay);
+        stats.set_configured(configured);
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let config = Arc::clone(&self.config);
+        let mut session = RelaySession::new(relay.clone(), configured, config, stats, self.seed);
+        session.start(now, out);
+        self.sessions.insert(relay.clone(), session);
+        true
+    }
+
+    fn dismiss(&mut self, relay: &RelayUrl, out: &mut Out) {
+        if let Some(mut session) = self.sessions.remove(relay) {
+            session.dismiss(out);
+            self.lease.write(|pages| {
+                pages.stats.remove(relay);
+            });
+        }
+    }
+
+    fn full(&self) -> String {
+        format!("the pool is full: {} relays are in use", self.config.max_relays)
+    }
+
+    fn no_room(&self, relay: &RelayUrl, subscription: &Arc<str>, out: &mut Out) {
+        let subscriptions = vec![Arc::clone(subscription)];
+        let deliveries = vec![Delivery::Unavailable { subscriptions, reason: self.full() }];
+        let delivery = DeliveryId(out.next_id());
+        out.effects.push(Effect::Deliver { relay: relay.clone(), delivery, deliveries });
+    }
+
+    fn close_everywhere(&mut self, now: Now, subscription: &str, out: &mut Out) -> bool {
+        let known = self.lease.write(|pages| pages.requests.remove(subscription).is_some());
+        for session in self.sessions.values_mut() {
+            session.close(now, subscription, out);
+        }
+        known
+    }
+
+    fn session(&mut self, relay: &RelayUrl, act: impl FnOnce(&mut RelaySession)) {
+        if let Some(session) = self.sessions.get_mut(relay) {
+            act(session);
+        }
+    }
+
+    fn with(
+        &mut self,
+        relay: &RelayUrl,
+        act: impl FnOnce(&mut RelaySession, &mut Out),
+    ) -> Vec<Effect> {
+        self.run(|pool, out| pool.session(relay, |session| act(session, out)))
+    }
+
+    /// Runs one input to its end: books first, then effects.
+    fn run(&mut self, act: impl FnOnce(&mut Self, &mut Out)) -> Vec<Effect> {
+        let mut out = Out { last_id: self.last_id, ..Out::default() };
+        act(self, &mut out);
+        self.last_id = out.last_id;
+        self.lease.note(out.progress);
+        let mut effects = out.effects;
+        for (publish, receipt) in out.receipts {
+            self.lease.write(|pages| {
+                if let Some(booked) = pages.publishes.get_mut(&publish) {
+                    booked.relays.remove(&receipt.relay);
+                    if booked.relays.is_empty() {
+                        pages.publishes.remove(&publish);
+                    }
+                }
+            });
+            let Some(gathering) = self.waiting.get_mut(&publish) else { continue };
+            gathering.missing -= 1;
+            gathering.receipts.push(receipt);
+            if gathering.missing == 0
+                && let Some(Gathering { receipts, .. }) = self.waiting.remove(&publish)
+            {
+                effects.push(Effect::Receipts { publish, receipts });
+            }
+        }
+        effects
+    }
+}

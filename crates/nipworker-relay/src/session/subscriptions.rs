@@ -1,0 +1,288 @@
+//! REQs of one relay: asking, queueing, asking again, giving up waiting.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use nipworker_protocol::{ClientMessage, Filter};
+use nipworker_transport::Outgoing;
+
+use super::{Link, RelaySession};
+use crate::{
+    Delivery, Now,
+    book::{BookedPart, BookedRequest},
+    effect::{Out, Progress, Step},
+    resume_filters,
+};
+
+/// A subscription at one relay.
+pub(crate) struct Subscription {
+    pub(super) name: Arc<str>,
+    filters: Arc<[Filter]>,
+    pub(super) close_on_eose: bool,
+    /// End of the wait for the first answer.
+    deadline: Duration,
+    /// Whether the first answer was told, or its absence.
+    pub(super) told: Told,
+    /// The subscription has everything up to this time (unix seconds); `None` until its stored
+    /// events were complete once.
+    anchor: Option<i64>,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    Unavailable,
+    /// End of stored events, or closed.
+    Answer,
+}
+
+enum Asked {
+    /// Not on this connection, or waiting for a place.
+    No,
+    Open {
+        wire: String,
+        at: Duration,
+        /// Whether the stored events are complete on this connection.
+        complete: bool,
+        /// Newest event that came on this connection before they were.
+        newest: Option<i64>,
+    },
+    /// The relay ended it on this connection; `retry` is when to ask again.
+    Ended { retry: Option<Duration> },
+}
+
+impl Subscription {
+    pub(crate) fn new(name: &Arc<str>, request: &BookedRequest, part: BookedPart) -> Self {
+        Self {
+            name: Arc::clone(name),
+            filters: Arc::clone(&request.filters),
+            close_on_eose: request.close_on_eose,
+            deadline: request.deadline,
+            told: if part.answered { Told::Answer } else { Told::Nothing },
+            anchor: part.anchor,
+            asked: Asked::No,
+        }
+    }
+
+    fn frame(&self, wire: &str, overlap_secs: i64) -> String {
+        match self.anchor {
+            None => ClientMessage::req_frame(wire, &self.filters),
+            Some(anchor) => {
+                let filters = resume_filters(&self.filters, anchor, overlap_secs);
+                ClientMessage::req_frame(wire, &filters)
+            }
+        }
+    }
+
+    /// Some events came that were created at these times; one that claims to be of the future
+    /// counts as of now, or the next question would leave out everything before it.
+    pub(super) fn saw(&mut self, created_at: i64, now: Now) {
+        let Asked::Open { complete, newest, .. } = &mut self.asked else { return };
+        let seen = Some(created_at.min(now.unix));
+        if *complete {
+            self.anchor = self.anchor.max(seen);
+        } else {
+            *newest = (*newest).max(seen);
+        }
+    }
+
+    /// The stored events are complete; tells since when the answer was waited for, unless it had
+    /// been complete before.
+    pub(super) fn completed(&mut self, now: Now) -> Option<Duration> {
+        let Asked::Open { at, complete, newest, .. } = &mut self.asked else { return None };
+        if std::mem::replace(complete, true) {
+            return None;
+        }
+        let at = *at;
+        let limited = self.filters.iter().any(|filter| filter.limit.is_some());
+        // Without any event there is no last seen time. A limited subscription goes on from here,
+        // another one simply asks for everything again.
+        let here = (limited && self.anchor.is_none()).then_some(now.unix);
+        self.anchor = self.anchor.max(newest.or(here));
+        Some(at)
+    }
+}
+
+impl RelaySession {
+    pub(crate) fn open(&mut self, now: Now, subscription: Subscription, out: &mut Out) {
+        let name = Arc::clone(&subscription.name);
+        if subscription.told == Told::Nothing {
+            self.alarms.insert((subscription.deadline, Arc::clone(&name)));
+        }
+        self.subscriptions.insert(Arc::clone(&name), subscription);
+        match &self.link {
+            Link::Up(_) => self.enqueue(now, name, out),
+            Link::Waiting { reached: false, .. } => {
+                let reason = "the last attempt to connect failed";
+                self.tell_unavailable(reason, out);
+            }
+            _ => {}
+        }
+        self.settle(now, out);
+    }
+
+    pub(crate) fn close(&mut self, now: Now, name: &str, out: &mut Out) {
+        if self.subscriptions.contains_key(name) {
+            self.remove(name, out);
+            // What the former subscription of this name was still to be told must not be taken
+            // for news of a new one.
+            self.outbox.retain_mut(|delivery| match delivery {
+                Delivery::Events { subscription, .. }
+                | Delivery::EndOfStored { subscription }
+                | Delivery::Closed { subscription, .. } => **subscription != *name,
+                Delivery::Unavailable { subscriptions, .. } => {
+                    subscriptions.retain(|subscription| **subscription != *name);
+                    !subscriptions.is_empty()
+                }
+                Delivery::Notice { .. } => true,
+            });
+            self.fill(now, out);
+            self.settle(now, out);
+        }
+    }
+
+    /// On a new connection everything is asked anew.
+    pub(super) fn ask_all(&mut self, now: Now, out: &mut Out) {
+        self.queue = self.subscriptions.keys().cloned().collect();
+        self.fill(now, out);
+    }
+
+    /// What was open on the connection is not any more.
+    pub(super) fn forget_wire(&mut self) {
+        self.wire.clear();
+        self.queue = VecDeque::new();
+        for subscription in self.subscriptions.values_mut() {
+            subscription.asked = Asked::No;
+        }
+    }
+
+    fn enqueue(&mut self, now: Now, name: Arc<str>, out: &mut Out) {
+        self.queue.push_back(name);
+        self.fill(now, out);
+    }
+
+    /// Opens what waits as long as there are places.
+    pub(super) fn fill(&mut self, now: Now, out: &mut Out) {
+        if !matches!(self.link, Link::Up(_)) {
+            return;
+        }
+        while self.wire.len() < self.config.max_open_subscriptions
+            && let Some(name) = self.queue.pop_front()
+        {
+            let Some(subscription) = self.subscriptions.get_mut(&name) else { continue };
+            self.last_wire += 1;
+            let wire = format!("{:x}", self.last_wire);
+            let frame = subscription.frame(&wire, self.config.resubscribe_overlap_secs);
+            subscription.asked = Asked::Open {
+                wire: wire.clone(),
+                at: now.monotonic,
+                complete: false,
+                newest: None,
+            };
+            self.wire.insert(wire, name);
+            self.transmit(Outgoing::Text(frame), out);
+        }
+    }
+
+    /// Ends a subscription here, on the wire too.
+    pub(super) fn remove(&mut self, name: &str, out: &mut Out) {
+        let Some(subscription) = self.subscriptions.remove(name) else { return };
+        self.alarms.retain(|(_, alarm)| **alarm != *name);
+        self.queue.retain(|queued| **queued != *name);
+        self.dirty.remove(name);
+        if let Asked::Open { wire, .. } = subscription.asked {
+            self.wire.remove(&wire);
+            self.transmit(Outgoing::Text(ClientMessage::close_frame(&wire)), out);
+        }
+    }
+
+    /// The relay ended a subscription by itself: there is nothing to close. When the reason is a
+    /// `passing` one it is asked again after a while.
+    pub(super) fn ended(&mut self, now: Now, name: &Arc<str>, passing: bool) {
+        let Some(subscription) = self.subscriptions.get_mut(name) else { return };
+        subscription.told = Told::Answer;
+        let retry = passing.then(|| now.monotonic + self.config.closed_retry);
+        let before = std::mem::replace(&mut subscription.asked, Asked::Ended { retry });
+        if let Asked::Open { wire, .. } = before {
+            self.wire.remove(&wire);
+        }
+        if let Some(at) = retry {
+            self.alarms.insert((at, Arc::clone(name)));
+        }
+    }
+
+    /// Tells everybody who still waits for a first answer that there is none now.
+    pub(super) fn tell_unavailable(&mut self, reason: &str, out: &mut Out) {
+        let waiting: Vec<Arc<str>> = self
+            .subscriptions
+            .values()
+            .filter(|subscription| subscription.told == Told::Nothing)
+            .map(|subscription| Arc::clone(&subscription.name))
+            .collect();
+        self.tell(waiting, reason, out);
+    }
+
+    fn tell(&mut self, waiting: Vec<Arc<str>>, reason: &str, out: &mut Out) {
+        if waiting.is_empty() {
+            return;
+        }
+        self.stats.eose_missed.add(waiting.len() as u64);
+        for name in &waiting {
+            let Some(subscription) = self.subscriptions.get_mut(name) else { continue };
+            subscription.told = Told::Unavailable;
+            if subscription.close_on_eose {
+                self.remove(name, out);
+                self.finished.push(Arc::clone(name));
+            } else {
+                self.dirty.insert(Arc::clone(name));
+            }
+        }
+        self.outbox
+            .push(Delivery::Unavailable { subscriptions: waiting, reason: reason.to_owned() });
+    }
+
+    /// Deadlines and retries that are due.
+    pub(super) fn ring(&mut self, now: Now, out: &mut Out) {
+        let mut silent = Vec::new();
+        while let Some((at, _)) = self.alarms.first()
+            && *at <= now.monotonic
+            && let Some((_, name)) = self.alarms.pop_first()
+        {
+            let Some(subscription) = self.subscriptions.get(&name) else { continue };
+            if let Asked::Ended { retry: Some(at) } = subscription.asked
+                && at <= now.monotonic
+            {
+                self.enqueue(now, name, out);
+            } else if subscription.told == Told::Nothing && subscription.deadline <= now.monotonic {
+                silent.push(name);
+            }
+        }
+        if !silent.is_empty() {
+            let limit = self.config.eose_deadline.as_millis();
+            let state = match self.link {
+                Link::Up(_) => "no end of stored events",
+                _ => "no connection",
+            };
+            self.tell(silent, &format!("{state} within {limit} ms"), out);
+            self.fill(now, out);
+        }
+    }
+
+    /// Everything up to here was handed on: the book may know.
+    pub(super) fn note_progress(&mut self, out: &mut Out) {
+        for subscription in std::mem::take(&mut self.finished) {
+            // Opened anew in the meantime: then it is the new one that the book holds.
+            if !self.subscriptions.contains_key(&subscription) {
+                let relay = self.url.clone();
+                out.progress.push(Progress { relay, subscription, step: Step::Finished });
+            }
+        }
+        for name in std::mem::take(&mut self.dirty) {
+            if let Some(Subscription { anchor, told, .. }) = self.subscriptions.get(&name) {
+                let step = Step::At { anchor: *anchor, answered: *told != Told::Nothing };
+                let relay = self.url.clone();
+                out.progress.push(Progress { relay, subscription: name, step });
+            }
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! Relays and a clock made of nothing but values: carries out the pool's effects and checks after
+//! each input what must always hold.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use nipworker_protocol::{
+    ClientMessage, Event, PublicKey, RelayMessage, Signature, Tag, UnsignedEvent,
+};
+use nipworker_relay::{
+    ConnectionId, Delivery, DeliveryId, Effect, Filter, Now, OpenRequest, PublishId,
+    PublishRequest, Receipt, RelayBook, RelayConfig, RelayPool, RelayUrl,
+    transport::{Incoming, Outgoing, TransportError},
+};
+
+/// Wall clock at the start of every simulation.
+pub const START_UNIX: i64 = 1_700_000_000;
+
+/// How a relay treats what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// By the book.
+    Polite,
+    /// Never ends stored events and never answers events.
+    Silent,
+    /// Refuses events.
+    Refuses,
+    /// Nothing goes through, and no end is told.
+    Cut,
+}
+
+pub struct SimRelay {
+    pub up: bool,
+    pub dial_hangs: bool,
+    pub manner: Manner,
+    pub max_stored: usize,
+    pub events: Vec<Event>,
+    pub connection: Option<ConnectionId>,
+    pub subscriptions: BTreeMap<String, Vec<Filter>>,
+    pub inbox: Vec<Incoming>,
+    pub reading: bool,
+    /// Every REQ that ever came: time, filters.
+    pub asked: Vec<(Duration, Vec<Filter>)>,
+    pub got_events: Vec<String>,
+    pub frames: usize,
+    dialling: Option<ConnectionId>,
+    seen: BTreeSet<ConnectionId>,
+}
+
+impl SimRelay {
+    fn new() -> Self {
+        Self {
+            up: true,
+            dial_hangs: false,
+            manner: Manner::Polite,
+            max_stored: 500,
+            events: Vec::new(),
+            connection: None,
+            subscriptions: BTreeMap::new(),
+            inbox: Vec::new(),
+            reading: false,
+            asked: Vec::new(),
+            got_events: Vec::new(),
+            frames: 0,
+            dialling: None,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn say(&mut self, message: &RelayMessage) {
+        if self.manner != Manner::Cut {
+            self.inbox.push(Incoming::Text(message.to_frame()));
+        }
+    }
+
+    fn send_event(&mut self, wire: &str, event: &Event) {
+        if self.manner != Manner::Cut {
+            self.inbox.push(Incoming::Text(RelayMessage::event_frame(wire, &event.to_json())));
+        }
+    }
+
+    fn hear(&mut self, time: Duration, frame: &Outgoing) {
+        self.frames += 1;
+        if self.manner == Manner::Cut {
+            return;
+        }
+        let text = match frame {
+            Outgoing::Text(text) => text,
+            Outgoing::Ping => return self.inbox.push(Incoming::Alive),
+            Outgoing::Close(_) => return,
+        };
+        match ClientMessage::parse(text).expect("the pool writes well-formed frames") {
+            ClientMessage::Req { subscription, filters } => {
+                assert!(
+                    self.subscriptions.insert(subscription.clone(), filters.clone()).is_none(),
+                    "a REQ id was used twice on one connection"
+                );
+                self.asked.push((time, filters.clone()));
+                self.answer(&subscription, &filters);
+            }
+            ClientMessage::Close { subscription } => {
+                assert!(
+                    self.subscriptions.remove(&subscription).is_some(),
+                    "closed what is not open"
+                );
+            }
+            ClientMessage::Event(event) => {
+                let event: Event = serde_json::from_str(event.get()).unwrap();
+                self.got_events.push(event.id.to_string());
+                match self.manner {
+                    Manner::Polite => {
+                        self.store(event.clone());
+                        self.say(&RelayMessage::Ok {
+                            id: event.id,
+                            accepted: true,
+                            message: String::new(),
+                        });
+                    }
+                    Manner::Refuses => self.say(&RelayMessage::Ok {
+                        id: event.id,
+                        accepted: false,
+                        message: "blocked: not you".to_owned(),
+                    }),
+                    Manner::Silent | Manner::Cut => {}
+                }
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    /// Newest first, at most `limit` of each filter, as relays do.
+    fn answer(&mut self, wire: &str, filters: &[Filter]) {
+        let mut newest: Vec<&Event> = self.events.iter().collect();
+        newest.sort_by_key(|event| (-event.created_at, event.id));
+        let mut found = BTreeMap::new();
+        for filter in filters {
+            let limit = filter.limit.unwrap_or(self.max_stored).min(self.max_stored);
+            for event in newest.iter().filter(|event| filter.matches(event)).take(limit) {
+                found.insert((-event.created_at, event.id), (*event).clone());
+            }
+        }
+        for event in found.values() {
+            self.send_event(wire, event);
+        }
+        if self.manner != Manner::Silent {
+            self.say(&RelayMessage::Eose { subscription: wire.to_owned() });
+        }
+    }
+
+    fn store(&mut self, event: Event) {
+        if self.events.iter().any(|known| known.id == event.id) {
+            return;
+        }
+        let wires: Vec<String> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, filters)| Filter::any_matches(filters, &event))
+            .map(|(wire, _)| wire.clone())
+            .collect();
+        for wire in wires {
+            self.send_event(&wire, &event);
+        }
+        self.events.push(event);
+    }
+
+    fn hang_up(&mut self) {
+        self.connection = None;
+        self.subscriptions.clear();
+        self.inbox.clear();
+        self.reading = false;
+    }
+}
+
+pub struct Sim {
+    pub time: Duration,
+    pub config: Arc<RelayConfig>,
+    pub book: Arc<RelayBook>,
+    pub pool: RelayPool,
+    pub relays: BTreeMap<RelayUrl, SimRelay>,
+    pub log: Vec<(RelayUrl, Delivery)>,
+    pub receipts: BTreeMap<PublishId, Vec<Receipt>>,
+    pub hold_deliveries: bool,
+    held: VecDeque<(RelayUrl, DeliveryId, Vec<Delivery>)>,
+    serial: u64,
+    seed: u64,
+}
+
+pub fn url(number: usize) -> RelayUrl {
+    RelayUrl::parse(&format!("ws://relay-{number}.test")).unwrap()
+}
+
+impl Sim {
+    pub fn new(relays: usize, config: RelayConfig) -> Self {
+        let desired: Vec<RelayUrl> = (0..relays).map(url).collect();
+        let config = RelayConfig { relays: desired.clone(), ..config };
+        config.validate().unwrap();
+        Self::with_desired(relays, desired, config)
+    }
+
+    pub fn with_desired(relays: usize, desired: Vec<RelayUrl>, config: RelayConfig) -> Self {
+        let config = Arc::new(config);
+        let book = Arc::new(RelayBook::new(desired));
+        let start = Now { monotonic: Duration::ZERO, unix: START_UNIX };
+        let (pool, effects) = RelayPool::new(Arc::clone(&config), &book, 7, start);
+        let mut sim = Self {
+            time: Duration::ZERO,
+            config,
+            book,
+            pool,
+            relays: (0..relays).map(|number| (url(number), SimRelay::new())).collect(),
+            log: Vec::new(),
+            receipts: BTreeMap::new(),
+            hold_deliveries: false,
+            held: VecDeque::new(),
+            serial: 0,
+            seed: 7,
+        };
+        sim.perform(effects);
+        sim
+    }
+
+    pub fn now(&self) -> Now {
+        let seconds = i64::try_from(self.time.as_secs()).unwrap();
+        Now { monotonic: self.time, unix: START_UNIX + seconds }
+    }
+
+    pub fn relay(&mut self, number: usize) -> &mut SimRelay {
+        self.relays.get_mut(&url(number)).unwrap()
+    }
+
+    /// An event of this moment with one `t` tag.
+    pub fn event(&mut self, topic: &str) -> Event {
+        self.event_at(topic, self.now().unix)
+    }
+
+    pub fn event_at(&mut self, topic: &str, created_at: i64) -> Event {
+        self.serial += 1;
+        let tags = vec![Tag(vec!["t".to_owned(), topic.to_owned()])];
+        let content = format!("number {}", self.serial);
+        UnsignedEvent::new(PublicKey::from_bytes([1; 32]), created_at, 1, tags, content)
+            .with_signature(Signature::from_bytes([2; 64]))
+    }
+
+    /// Somebody else publishes at a relay.
+    pub fn appear(&mut self, number: usize, event: &Event) {
+        self.relay(number).store(event.clone());
+        self.exchange();
+    }
+
+    pub fn say(&mut self, number: usize, frame: &str) {
+        let relay = self.relay(number);
+        if relay.connection.is_some() {
+            relay.inbox.push(Incoming::Text(frame.to_owned()));
+        }
+        self.exchange();
+    }
+
+    pub fn open(&mut self, name: &str, filters: Vec<Filter>, relays: Vec<RelayUrl>, close: bool) {
+        let request =
+            OpenRequest { subscription: name.to_owned(), filters, relays, close_on_eose: close };
+        let (_, effects) = self.pool.open(self.now(), request).unwrap();
+        self.perform(effects);
+    }
+
+    pub fn close(&mut self, name: &str) -> bool {
+        let (known, effects) = self.pool.close(self.now(), name);
+        self.perform(effects);
+        known
+    }
+
+    pub fn publish(
+        &mut self,
+        event: &Event,
+        relays: Vec<RelayUrl>,
+        deadline: Duration,
+    ) -> PublishId {
+        let request = PublishRequest {
+            event: event.id,
+            json: event.to_json(),
+            relays,
+            deadline: Some(deadline),
+        };
+        let (id, effects) = self.pool.publish(self.now(), request).unwrap();
+        self.perform(effects);
+        id
+    }
+
+    /// The relay's process ends.
+    pub fn kill(&mut self, number: usize) {
+        let relay = self.relay(number);
+        relay.up = false;
+        if let Some(connection) = relay.connection {
+            relay.hang_up();
+            let lost = TransportError::Lost { reason: "reset".to_owned() };
+            let effects = self.pool.lost(self.now(), &url(number), connection, &lost);
+            self.perform(effects);
+        }
+    }
+
+    pub fn revive(&mut self, number: usize) {
+        self.relay(number).up = true;
+    }
+
+    /// The pool's owner dies; a new one takes the book over.
+    pub fn restart(&mut self) {
+        for relay in self.relays.values_mut() {
+            relay.hang_up();
+            relay.dialling = None;
+        }
+        self.held.clear();
+        self.seed += 1;
+        let (pool, effects) =
+            RelayPool::new(Arc::clone(&self.config), &self.book, self.seed, self.now());
+        self.pool = pool;
+        self.perform(effects);
+    }
+
+    pub fn release(&mut self) {
+        self.hold_deliveries = false;
+        while let Some((relay, delivery, deliveries)) = self.held.pop_front() {
+            self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
+            let effects = self.pool.delivered(self.now(), &relay, delivery, 0);
+            self.perform(effects);
+        }
+        self.exchange();
+    }
+
+    /// Passes time, ringing the timer whenever it is due.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.time + by;
+        let mut rings = 0;
+        while let Some(due) = self.pool.next_deadline().filter(|due| *due <= end) {
+            self.time = self.time.max(due);
+            let effects = self.pool.timer(self.now());
+            self.perform(effects);
+            rings += 1;
+            assert!(rings < 100_000, "the timer is due again and again");
+        }
+        self.time = end;
+    }
+
+    pub fn delivered_ids(&self, name: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        for (_, delivery) in &self.log {
+            if let Delivery::Events { subscription, events } = delivery
+                && **subscription == *name
+            {
+                for event in events {
+                    ids.push(serde_json::from_str::<Event>(event).unwrap().id.to_string());
+                }
+            }
+        }
+        ids
+    }
+
+    pub fn count(&self, number: usize, wanted: impl Fn(&Delivery) -> bool) -> usize {
+        let relay = url(number);
+        self.log.iter().filter(|(from, delivery)| *from == relay && wanted(delivery)).count()
+    }
+
+    /// Lets relays and pool talk until nobody has anything to say.
+    fn exchange(&mut self) {
+        self.perform(Vec::new());
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        let mut todo: VecDeque<Effect> = effects.into();
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            assert!(steps < 1_000_000, "effects never end");
+            if let Some(effect) = todo.pop_front() {
+                let more = self.perform_one(effect);
+                todo.extend(more);
+                continue;
+            }
+            let now = self.now();
+            let ready = self.relays.iter_mut().find_map(|(url, relay)| {
+                let connection = relay.connection?;
+                if relay.reading && !relay.inbox.is_empty() {
+                    relay.reading = false;
+                    return Some((url.clone(), connection, std::mem::take(&mut relay.inbox)));
+                }
+                None
+            });
+            match ready {
+                Some((url, connection, messages)) => {
+                    todo.extend(self.pool.received(now, &url, connection, messages));
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn perform_one(&mut self, effect: Effect) -> Vec<Effect> {
+        let now = self.now();
+        match effect {
+            Effect::Dial { relay: url, connection, .. } => {
+                let relay = self.relays.get_mut(&url).unwrap();
+                assert!(relay.connection.is_none(), "dialled while connected");
+                assert!(relay.dialling.is_none(), "two attempts at once");
+                assert!(relay.seen.insert(connection), "a connection id was used twice");
+                if relay.dial_hangs {
+                    relay.dialling = Some(connection);
+                    return Vec::new();
+                }
+                if !relay.up {
+                    let error = TransportError::Refused { reason: "refused".to_owned() };
+                    return self.pool.dialled(now, &url, connection, Err(&error));
+                }
+                relay.connection = Some(connection);
+                self.pool.dialled(now, &url, connection, Ok(()))
+            }
+            Effect::Send { relay: url, connection, frame } => {
+                let relay = self.relays.get_mut(&url).unwrap();
+                assert_eq!(relay.connection, Some(connection), "sent on a dead connection");
+                relay.hear(now.monotonic, &frame);
+                self.pool.written(&url, connection, 1);
+                Vec::new()
+            }
+            Effect::Read { relay: url, connection } => {
+                let held = self.held.iter().any(|(relay, ..)| *relay == url);
+                assert!(!held, "read on while a delivery is not answered");
+                let relay = self.relays.get_mut(&url).unwrap();
+                assert_eq!(relay.connection, Some(connection), "read from a dead connection");
+                assert!(!relay.reading, "read twice");
+                relay.reading = true;
+                Vec::new()
+            }
+            Effect::Disconnect { relay: url, connection, .. } => {
+                let relay = self.relays.get_mut(&url).unwrap();
+                if relay.connection == Some(connection) {
+                    relay.hang_up();
+                }
+                if relay.dialling == Some(connection) {
+                    relay.dialling = None;
+                }
+                Vec::new()
+            }
+            Effect::Deliver { relay, delivery, deliveries } => {
+                assert!(!deliveries.is_empty());
+                if self.hold_deliveries {
+                    let held = self.held.iter().any(|(other, ..)| *other == relay);
+                    assert!(!held, "two deliveries of one relay at once");
+                    self.held.push_back((relay, delivery, deliveries));
+                    return Vec::new();
+                }
+                self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
+                self.pool.delivered(now, &relay, delivery, 0)
+            }
+            Effect::Receipts { publish, receipts } => {
+                assert!(self.receipts.insert(publish, receipts).is_none(), "reported twice");
+                Vec::new()
+            }
+        }
+    }
+}

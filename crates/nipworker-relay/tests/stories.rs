@@ -1,0 +1,594 @@
+//! What a user lives through with relays, in simulated time.
+#![allow(clippy::unwrap_used)]
+
+mod sim;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use nipworker_relay::{
+    Delivery, Filter, LinkState, OpenRequest, PublishRequest, ReceiptStatus, RelayConfig,
+    RequestError,
+};
+use sim::{Manner, START_UNIX, Sim, url};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn topic(name: &str) -> Vec<Filter> {
+    vec![Filter::new().tag('t', [name])]
+}
+
+fn is_eose(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::EndOfStored { .. })
+}
+
+fn is_unavailable(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Unavailable { .. })
+}
+
+#[test]
+fn a_relay_that_dies_for_20_s_is_asked_again_without_anybody_sending() {
+    let mut sim = Sim::new(2, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    let first = sim.event("a");
+    sim.appear(0, &first);
+    sim.advance(secs(60));
+    sim.kill(0);
+    let mut expected = BTreeSet::from([first.id.to_string()]);
+    for _ in 0..20 {
+        sim.advance(secs(1));
+        let meanwhile = sim.event("a");
+        sim.appear(1, &meanwhile);
+        expected.insert(meanwhile.id.to_string());
+    }
+    sim.revive(0);
+    // Published after its return but before we are back.
+    let early = sim.event("a");
+    sim.appear(0, &early);
+    sim.advance(secs(30));
+    let late = sim.event("a");
+    sim.appear(0, &late);
+    expected.extend([early.id.to_string(), late.id.to_string()]);
+    let got: BTreeSet<String> = sim.delivered_ids("live").into_iter().collect();
+    assert_eq!(got, expected);
+    assert_eq!(sim.count(0, is_eose), 1, "the end of stored events is told once");
+    let reports = sim.book.report();
+    assert_eq!((reports[0].state, reports[0].connects), (LinkState::Connected, 2));
+    assert!(reports[0].dial_failures >= 3, "the timer dialled {} times", reports[0].dials);
+    let asked = &sim.relay(0).asked;
+    assert_eq!(asked.len(), 2);
+    let overlap = RelayConfig::default().resubscribe_overlap_secs;
+    assert_eq!(asked[1].1[0].since, Some(first.created_at - overlap));
+}
+
+#[test]
+fn requests_made_while_connecting_are_sent_once_connected() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.kill(0);
+    sim.open("early", topic("a"), vec![], false);
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(60));
+    sim.revive(0);
+    sim.advance(secs(5));
+    assert_eq!(sim.delivered_ids("early"), [event.id.to_string()]);
+    assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::Accepted);
+}
+
+#[test]
+fn receipts_tell_what_each_relay_did() {
+    let mut sim = Sim::new(4, RelayConfig::default());
+    sim.relay(1).manner = Manner::Refuses;
+    sim.relay(2).manner = Manner::Silent;
+    sim.kill(3);
+    sim.advance(secs(120));
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(5));
+    assert!(!sim.receipts.contains_key(&publish), "the silent relay has time left");
+    sim.advance(secs(5));
+    let mut receipts = sim.receipts[&publish].clone();
+    receipts.sort_by(|a, b| a.relay.cmp(&b.relay));
+    let statuses: Vec<ReceiptStatus> = receipts.iter().map(|receipt| receipt.status).collect();
+    assert_eq!(
+        statuses,
+        [
+            ReceiptStatus::Accepted,
+            ReceiptStatus::Refused,
+            ReceiptStatus::NoAnswer,
+            ReceiptStatus::NotConnected
+        ]
+    );
+    assert_eq!(receipts[1].message, "blocked: not you");
+    assert_eq!(receipts[2].elapsed, secs(5));
+    assert_eq!(sim.book.unanswered_publishes(), 0);
+    let late = format!(r#"["OK","{}",true,""]"#, event.id);
+    sim.say(2, &late);
+    assert_eq!(sim.book.report()[2].late_oks, 1);
+}
+
+#[test]
+fn a_refusal_because_the_relay_has_the_event_is_no_refusal() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(5));
+    sim.say(0, &format!(r#"["OK","{}",false,"duplicate: have it"]"#, event.id));
+    assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::Accepted);
+}
+
+#[test]
+fn an_event_that_was_cut_off_is_sent_again_within_its_time() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(30));
+    sim.kill(0);
+    sim.relay(0).manner = Manner::Polite;
+    sim.revive(0);
+    sim.advance(secs(10));
+    assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::Accepted);
+    assert_eq!(sim.relay(0).got_events.len(), 2);
+}
+
+#[test]
+fn an_event_published_twice_at_once_is_sent_once_and_both_are_answered() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    let event = sim.event("a");
+    let first = sim.publish(&event, vec![], secs(30));
+    let second = sim.publish(&event, vec![url(0), url(0)], secs(30));
+    sim.say(0, &format!(r#"["OK","{}",true,""]"#, event.id));
+    assert_eq!(sim.relay(0).got_events.len(), 1);
+    assert_eq!(sim.receipts[&first][0].status, ReceiptStatus::Accepted);
+    assert_eq!(sim.receipts[&second].len(), 1, "a relay named twice answers once");
+}
+
+#[test]
+fn a_dead_relay_does_not_hold_back_a_query() {
+    let mut sim = Sim::new(2, RelayConfig::default());
+    sim.kill(1);
+    sim.advance(secs(1));
+    sim.open("query", topic("a"), vec![], true);
+    assert_eq!(sim.count(0, is_eose), 1);
+    assert_eq!(sim.count(1, is_unavailable), 1, "told at once: the last attempt failed");
+    assert_eq!(sim.book.open_subscriptions(), 0, "the query is over everywhere");
+    assert!(sim.relay(0).subscriptions.is_empty(), "it was closed on the wire");
+}
+
+#[test]
+fn a_first_attempt_that_fails_or_hangs_is_told() {
+    let desired = vec![url(0)];
+    let config = RelayConfig { eose_deadline: secs(60), ..RelayConfig::default() };
+    let mut sim = Sim::with_desired(3, desired, config);
+    sim.relay(1).up = false;
+    sim.relay(2).dial_hangs = true;
+    sim.open("query", topic("a"), vec![url(1), url(2)], true);
+    assert_eq!(sim.count(1, is_unavailable), 1);
+    assert_eq!(sim.count(2, is_unavailable), 0);
+    sim.advance(secs(11));
+    assert_eq!(sim.count(2, is_unavailable), 1, "an attempt has its own deadline");
+}
+
+#[test]
+fn a_relay_that_never_ends_stored_events_is_not_waited_for() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    sim.open("live", topic("a"), vec![], false);
+    sim.open("query", topic("a"), vec![], true);
+    sim.advance(secs(9));
+    assert_eq!(sim.count(0, is_unavailable), 0);
+    sim.advance(secs(1));
+    let told: Vec<_> = sim.log.iter().map(|(_, delivery)| delivery.clone()).collect();
+    let [Delivery::Unavailable { subscriptions, reason }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(subscriptions.len(), 2);
+    assert_eq!(reason, "no end of stored events within 10000 ms");
+    assert_eq!(sim.relay(0).subscriptions.len(), 1, "the query is closed, the live one stays");
+    let event = sim.event("a");
+    sim.appear(0, &event);
+    assert_eq!(sim.delivered_ids("live"), [event.id.to_string()]);
+}
+
+#[test]
+fn a_half_open_socket_is_found_and_replaced() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    sim.advance(secs(3600));
+    assert_eq!(sim.book.report()[0].connects, 1, "pings keep a quiet connection");
+    sim.relay(0).manner = Manner::Cut;
+    let missed = sim.event("a");
+    sim.appear(0, &missed);
+    sim.advance(secs(39));
+    sim.relay(0).manner = Manner::Polite;
+    sim.advance(secs(5));
+    let report = &sim.book.report()[0];
+    assert_eq!((report.stale, report.connects, report.state), (1, 2, LinkState::Connected));
+    assert_eq!(sim.delivered_ids("live"), [missed.id.to_string()]);
+}
+
+#[test]
+fn a_relay_whose_events_wait_is_not_called_dead() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    sim.hold_deliveries = true;
+    let event = sim.event("a");
+    sim.appear(0, &event);
+    sim.advance(secs(3600));
+    assert_eq!(sim.book.report()[0].stale, 0);
+    assert!(sim.delivered_ids("live").is_empty());
+    sim.release();
+    assert_eq!(sim.delivered_ids("live"), [event.id.to_string()]);
+}
+
+#[test]
+fn a_replaced_socket_is_deaf() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let old = sim.relay(0).connection.unwrap();
+    sim.kill(0);
+    sim.revive(0);
+    sim.advance(secs(2));
+    assert_eq!(sim.book.report()[0].state, LinkState::Connected);
+    let lost = nipworker_relay::transport::TransportError::Lost { reason: "late".to_owned() };
+    assert!(sim.pool.lost(sim.now(), &url(0), old, &lost).is_empty());
+    let frame = nipworker_relay::transport::Incoming::Text("[]".to_owned());
+    assert!(sim.pool.received(sim.now(), &url(0), old, vec![frame]).is_empty());
+    let report = &sim.book.report()[0];
+    assert_eq!((report.state, report.bad_frames), (LinkState::Connected, 0));
+}
+
+#[test]
+fn one_req_carries_all_filters() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let filters = vec![Filter::new().kinds([1]), Filter::new().kinds([7]).limit(3)];
+    sim.open("two", filters.clone(), vec![], false);
+    let asked: Vec<_> = sim.relay(0).asked.iter().map(|(_, filters)| filters.clone()).collect();
+    assert_eq!(asked, [filters]);
+}
+
+#[test]
+fn opening_an_open_subscription_replaces_it_and_is_answered_anew() {
+    let mut sim = Sim::new(2, RelayConfig::default());
+    sim.open("s", topic("a"), vec![], false);
+    sim.open("s", topic("b"), vec![url(1)], false);
+    assert!(sim.relay(0).subscriptions.is_empty());
+    assert_eq!(sim.relay(1).subscriptions.len(), 1);
+    assert_eq!((sim.count(0, is_eose), sim.count(1, is_eose)), (1, 2));
+    let (a, b) = (sim.event("a"), sim.event("b"));
+    for event in [&a, &b] {
+        sim.appear(0, event);
+        sim.appear(1, event);
+    }
+    assert_eq!(sim.delivered_ids("s"), [b.id.to_string()]);
+    assert!(sim.close("s") && !sim.close("s"));
+    assert!(sim.relay(1).subscriptions.is_empty());
+}
+
+#[test]
+fn a_limit_does_not_cut_what_was_missed() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    for _ in 0..10 {
+        let stored = sim.event_at("a", START_UNIX - 1_000);
+        sim.appear(0, &stored);
+    }
+    sim.open("live", vec![Filter::new().tag('t', ["a"]).limit(2)], vec![], false);
+    assert_eq!(sim.delivered_ids("live").len(), 2);
+    sim.advance(secs(1_000));
+    let seen = sim.event("a");
+    sim.appear(0, &seen);
+    sim.kill(0);
+    let mut missed = BTreeSet::new();
+    for _ in 0..5 {
+        sim.advance(secs(2));
+        let event = sim.event("a");
+        sim.appear(0, &event);
+        missed.insert(event.id.to_string());
+    }
+    sim.revive(0);
+    sim.advance(secs(60));
+    let got: BTreeSet<String> = sim.delivered_ids("live").into_iter().collect();
+    assert!(got.is_superset(&missed));
+    assert_eq!(got.len(), 2 + 1 + 5, "older ones that the limit had left out stay out");
+}
+
+#[test]
+fn a_live_only_subscription_goes_on_where_it_began() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let old = sim.event_at("a", START_UNIX - 100_000);
+    sim.appear(0, &old);
+    sim.open("new", vec![Filter::new().tag('t', ["a"]).limit(0)], vec![], false);
+    sim.kill(0);
+    let missed = sim.event("a");
+    sim.appear(0, &missed);
+    sim.revive(0);
+    sim.advance(secs(60));
+    assert_eq!(sim.delivered_ids("new"), [missed.id.to_string()]);
+}
+
+#[test]
+fn an_event_from_the_future_hides_nothing() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    let future = sim.event_at("a", START_UNIX + 100_000_000);
+    sim.appear(0, &future);
+    sim.kill(0);
+    let missed = sim.event("a");
+    sim.appear(0, &missed);
+    sim.revive(0);
+    sim.advance(secs(60));
+    assert!(sim.delivered_ids("live").contains(&missed.id.to_string()));
+}
+
+#[test]
+fn stored_events_that_broke_off_are_asked_for_from_the_start() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let events: Vec<_> = (0..20).map(|age| sim.event_at("a", START_UNIX - 1_000 * age)).collect();
+    for event in &events {
+        sim.appear(0, event);
+    }
+    // The relay sends them all but never says that this was all; half of them arrive.
+    sim.relay(0).manner = Manner::Silent;
+    sim.relay(0).max_stored = 10;
+    sim.open("live", topic("a"), vec![], false);
+    assert_eq!(sim.delivered_ids("live").len(), 10);
+    sim.kill(0);
+    sim.relay(0).manner = Manner::Polite;
+    sim.relay(0).max_stored = 500;
+    sim.revive(0);
+    sim.advance(secs(5));
+    let got: BTreeSet<String> = sim.delivered_ids("live").into_iter().collect();
+    assert_eq!(got.len(), 20);
+}
+
+#[test]
+fn a_subscription_that_the_relay_ends_is_told_and_asked_again_later() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    let wire = sim.relay(0).subscriptions.keys().next().unwrap().clone();
+    sim.relay(0).subscriptions.clear();
+    sim.say(0, &format!(r#"["CLOSED","{wire}","rate-limited: slow down"]"#));
+    let closed = |delivery: &Delivery| matches!(delivery, Delivery::Closed { message, .. } if message == "rate-limited: slow down");
+    assert_eq!(sim.count(0, closed), 1);
+    let missed = sim.event("a");
+    sim.appear(0, &missed);
+    sim.advance(secs(61));
+    assert_eq!(sim.delivered_ids("live"), [missed.id.to_string()]);
+}
+
+#[test]
+fn a_refused_subscription_is_asked_again_only_on_the_next_connection() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    let wire = sim.relay(0).subscriptions.keys().next().unwrap().clone();
+    sim.relay(0).subscriptions.clear();
+    sim.say(0, &format!(r#"["CLOSED","{wire}","restricted: members only"]"#));
+    sim.advance(secs(3600));
+    assert_eq!(sim.relay(0).asked.len(), 1);
+    sim.kill(0);
+    sim.revive(0);
+    sim.advance(secs(2));
+    assert_eq!(sim.relay(0).asked.len(), 2);
+}
+
+#[test]
+fn subscriptions_beyond_the_relays_limit_wait_for_a_place() {
+    let config = RelayConfig { max_open_subscriptions: 2, ..RelayConfig::default() };
+    let mut sim = Sim::new(1, config);
+    for name in ["a", "b", "c", "d"] {
+        sim.open(name, topic(name), vec![], false);
+    }
+    assert_eq!(sim.relay(0).subscriptions.len(), 2);
+    assert_eq!(sim.book.report()[0].queued_subscriptions, 2);
+    sim.close("a");
+    assert_eq!(sim.relay(0).asked.last().unwrap().1, topic("c"));
+    sim.advance(secs(11));
+    assert_eq!(sim.count(0, is_unavailable), 1, "the one that waits is told so");
+    sim.close("b");
+    let event = sim.event("d");
+    sim.appear(0, &event);
+    assert_eq!(sim.delivered_ids("d"), [event.id.to_string()]);
+}
+
+#[test]
+fn garbage_is_counted_and_too_much_of_it_ends_the_connection() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let deep = "[".repeat(100_000);
+    let bad = [
+        "",
+        "x",
+        "{}",
+        "[]",
+        "[1]",
+        r#"["EVENT"]"#,
+        r#"["EVENT","s"]"#,
+        r#"["EVENT",1,{}]"#,
+        r#"["OK","zz",true]"#,
+        r#"["OK"]"#,
+        r#"["EOSE"]"#,
+        r#"["NOTICE",{}]"#,
+        "\u{0}",
+        &deep,
+    ];
+    for frame in bad {
+        sim.say(0, frame);
+    }
+    let report = &sim.book.report()[0];
+    assert_eq!((report.bad_frames, report.state), (bad.len() as u64, LinkState::Connected));
+    for frame in [r#"["FUTURE",1]"#, r#"["AUTH","challenge"]"#, r#"["EVENT","nope",{}]"#] {
+        sim.say(0, frame);
+    }
+    let report = &sim.book.report()[0];
+    assert_eq!((report.unknown_frames, report.unasked_events), (2, 1));
+    for _ in 0..20 {
+        sim.say(0, "garbage");
+    }
+    let report = &sim.book.report()[0];
+    assert_eq!(report.state, LinkState::Waiting);
+    assert!(report.last_error.as_ref().unwrap().contains("malformed"), "{report:?}");
+    sim.advance(secs(2));
+    assert_eq!(sim.book.report()[0].state, LinkState::Connected);
+}
+
+#[test]
+fn a_relay_that_hangs_up_again_and_again_is_left_alone_longer_and_longer() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    for _ in 0..20 {
+        if sim.relay(0).connection.is_some() {
+            sim.kill(0);
+            sim.revive(0);
+        }
+        sim.advance(secs(4));
+    }
+    let dials = sim.book.report()[0].dials;
+    assert!((6..=12).contains(&dials), "{dials} dials in 80 s");
+    sim.advance(secs(100));
+    sim.kill(0);
+    sim.revive(0);
+    sim.advance(secs(1));
+    assert_eq!(sim.book.report()[0].state, LinkState::Connected, "a healthy time forgives");
+}
+
+#[test]
+fn notices_are_handed_on_but_a_flood_of_them_is_not() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.say(0, &format!(r#"["NOTICE","{}"]"#, "x".repeat(5_000)));
+    let sizes: Vec<usize> = sim
+        .log
+        .iter()
+        .filter_map(|(_, delivery)| match delivery {
+            Delivery::Notice { message } => Some(message.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sizes, [1_024]);
+    sim.relay(0).reading = false;
+    for _ in 0..1_000 {
+        sim.say(0, r#"["NOTICE","again"]"#);
+    }
+    sim.relay(0).reading = true;
+    sim.say(0, r#"["NOTICE","again"]"#);
+    assert_eq!(sim.book.report()[0].notices, 1_002);
+    assert_eq!(sim.count(0, |delivery| matches!(delivery, Delivery::Notice { .. })), 1 + 8);
+}
+
+#[test]
+fn relays_that_only_a_request_named_leave_when_nothing_needs_them() {
+    let mut sim = Sim::with_desired(3, vec![url(0)], RelayConfig::default());
+    sim.open("query", topic("a"), vec![url(1)], true);
+    let event = sim.event("a");
+    sim.publish(&event, vec![url(2)], secs(5));
+    assert_eq!(sim.pool.relays(), 3);
+    sim.advance(secs(59));
+    assert_eq!(sim.pool.relays(), 3);
+    sim.advance(secs(2));
+    assert_eq!(sim.pool.relays(), 1);
+    assert!(sim.relay(1).connection.is_none() && sim.relay(0).connection.is_some());
+    assert_eq!(sim.book.report().len(), 1);
+}
+
+#[test]
+fn a_full_pool_says_so() {
+    let config = RelayConfig { max_relays: 2, ..RelayConfig::default() };
+    let mut sim = Sim::with_desired(4, vec![url(0)], config);
+    sim.open("one", topic("a"), vec![url(1)], false);
+    sim.open("two", topic("a"), vec![url(0), url(2)], false);
+    assert_eq!((sim.count(2, is_unavailable), sim.pool.relays()), (1, 2));
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![url(0), url(3)], secs(5));
+    let receipts = &sim.receipts[&publish];
+    let full = receipts.iter().find(|receipt| receipt.relay == url(3)).unwrap();
+    assert_eq!(full.status, ReceiptStatus::NotConnected);
+    assert_eq!(full.message, "the pool is full: 2 relays are in use");
+    sim.close("one");
+    sim.open("three", topic("a"), vec![url(2)], false);
+    assert_eq!(sim.count(2, is_eose), 1, "an idle relay makes room");
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    let mut sim = Sim::with_desired(1, vec![], RelayConfig::default());
+    let open = |filters, relays| OpenRequest {
+        subscription: "s".to_owned(),
+        filters,
+        relays,
+        close_on_eose: false,
+    };
+    let now = sim.now();
+    let refused = sim.pool.open(now, open(vec![], vec![url(0)])).unwrap_err();
+    assert_eq!(refused, RequestError::NoFilter);
+    let refused = sim.pool.open(now, open(topic("a"), vec![])).unwrap_err();
+    assert_eq!(refused, RequestError::NoRelay);
+    let event = sim.event("a");
+    let request = PublishRequest {
+        event: event.id,
+        json: r#"{}],["CLOSE","#.to_owned(),
+        relays: vec![url(0)],
+        deadline: None,
+    };
+    assert_eq!(sim.pool.publish(now, request).unwrap_err(), RequestError::NotJson);
+    for number in 0..4_096 {
+        sim.open(&format!("s{number}"), topic("a"), vec![url(0)], false);
+    }
+    let refused = sim.pool.open(now, open(topic("a"), vec![url(0)])).unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+}
+
+#[test]
+fn a_new_owner_of_the_book_carries_on() {
+    let mut sim = Sim::new(2, RelayConfig::default());
+    sim.relay(1).manner = Manner::Silent;
+    sim.open("live", topic("a"), vec![], false);
+    let seen = sim.event("a");
+    sim.appear(0, &seen);
+    let published = sim.event("b");
+    sim.publish(&published, vec![url(1)], secs(60));
+    // What was read but not handed on when the owner died is not lost.
+    sim.hold_deliveries = true;
+    sim.advance(secs(500));
+    let unhandled = sim.event("a");
+    sim.appear(0, &unhandled);
+    sim.hold_deliveries = false;
+    sim.restart();
+    sim.advance(secs(5));
+    let got = sim.delivered_ids("live");
+    assert!(got.contains(&unhandled.id.to_string()), "{got:?}");
+    assert_eq!(sim.count(0, is_eose), 1, "and nobody is told twice");
+    assert!(sim.close("live"));
+}
+
+#[test]
+fn an_unanswered_publish_outlives_one_owner_but_not_two() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    let event = sim.event("a");
+    sim.publish(&event, vec![], secs(300));
+    sim.restart();
+    assert_eq!(sim.relay(0).got_events.len(), 2);
+    assert_eq!(sim.book.unanswered_publishes(), 1);
+    sim.restart();
+    assert_eq!(sim.relay(0).got_events.len(), 2);
+    assert_eq!(sim.book.unanswered_publishes(), 0);
+}
+
+#[test]
+fn an_owner_that_was_replaced_writes_nothing_any_more() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("live", topic("a"), vec![], false);
+    let lease = sim.book.lease();
+    let (known, _) = sim.pool.close(sim.now(), "live");
+    assert!(!known, "the old pool no longer decides");
+    assert_eq!(lease.book().open_subscriptions(), 1);
+}
+
+#[test]
+fn shutting_down_answers_everybody_and_does_not_dial_again() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    let event = sim.event("a");
+    sim.publish(&event, vec![], secs(60));
+    let effects = sim.pool.shut_down(sim.now());
+    let text = format!("{effects:?}");
+    assert!(text.contains("Receipts") && text.contains("NoAnswer"), "{text}");
+    assert!(text.contains("Disconnect") && text.contains("1000"), "{text}");
+    sim.relay(0).connection = None;
+    sim.advance(secs(3_600));
+    assert_eq!(sim.book.report()[0].dials, 1);
+}
