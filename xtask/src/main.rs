@@ -2,30 +2,50 @@
 //!
 //! What an outside tool does is left to it; this crate finds the tool, or says how to get it,
 //! runs it and reports.
+//!
+//! * `codegen`: FlatBuffers code from the schemas;
+//! * `peers`: installs the relays, clients and tools of others that the tests lean on;
+//! * `checks`: what is true of the tree without running the product;
+//! * `suite`: the full test command;
+//! * `machine_paths`: no file names a folder of one particular machine;
+//! * `steps`, `tools`: how a command runs and reports.
 
 // A command-line program speaks through its output.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod checks;
 mod codegen;
+mod machine_paths;
+mod peers;
+mod steps;
+mod suite;
 mod tools;
 
 use std::process::ExitCode;
 
-use tools::Outcome;
-
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
+  test                the full test command: check, codegen --check, peers, every test of the
+                      workspace, the model checker's run of the mailbox
+  check               format, clippy, docs, licences and advisories, layers, machine paths
   codegen [--check]   writes crates/nipworker-schema/src/gen from schemas/*.fbs, or only compares
+  peers               installs the independent relays, clients and tools of the tests
+                      into target/peers
   help                this text
+
+test and peers need node, npm and python3 beside a Rust toolchain and a C compiler.
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome: Outcome = match words.as_slice() {
+    let outcome = match words.as_slice() {
+        ["test"] => suite::run(),
+        ["check"] => checks::run(),
         ["codegen"] => codegen::generate(),
         ["codegen", "--check"] => codegen::check(),
+        ["peers"] => peers::run(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
