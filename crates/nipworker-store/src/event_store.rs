@@ -1,6 +1,6 @@
 //! The port that the cache worker uses.
 
-use std::ops::ControlFlow;
+use std::{fmt, ops::ControlFlow};
 
 use nipworker_protocol::{Event, EventId, Filter, Verified};
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,27 @@ impl PutOutcome {
     /// Whether the event is in the store now.
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::Stored | Self::Duplicate)
+    }
+
+    /// Whether it is still to be shown and sent to others: it is kept, or only passed through.
+    /// What its author replaced or deleted, and what is over or invalid, is not.
+    pub fn is_to_be_passed_on(&self) -> bool {
+        self.is_kept() || *self == Self::Ephemeral
+    }
+}
+
+impl fmt::Display for PutOutcome {
+    /// Why the event is not kept; says `stored` where it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored => f.write_str("stored"),
+            Self::Duplicate => f.write_str("already stored"),
+            Self::Superseded { by } => write!(f, "event {by} of the same address is kept"),
+            Self::Deleted => f.write_str("its author deleted it"),
+            Self::Expired => f.write_str("it has expired"),
+            Self::Ephemeral => f.write_str("its kind is passed on and not stored"),
+            Self::Invalid { reason } => f.write_str(reason),
+        }
     }
 }
 

@@ -32,6 +32,7 @@
 //! # Ok::<(), nipworker_store::StoreError>(())
 //! ```
 
+mod cursor_memo;
 mod engine;
 mod error;
 mod event_store;
@@ -41,6 +42,7 @@ mod position;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use cursor_memo::CursorMemo;
 pub use engine::{EVENT_JSON_BYTES_MAX, KvStore, MERGED_CURSORS_MAX, SCHEMA_VERSION};
 pub use error::StoreError;
 pub use event_store::{
@@ -52,3 +54,6 @@ pub use kv::{
     WriteBatch,
 };
 pub use position::{Cursor, Position};
+
+/// What the port speaks of, so that who uses it needs no other crate for it.
+pub use nipworker_protocol::{Attestation, Event, EventId, Filter, Verified};
