@@ -1,0 +1,315 @@
+//! The worker: receive, call the store, send what follows.
+
+use std::{convert::Infallible, future, sync::Arc, time::Duration};
+
+use nipworker_schema::{
+    AskRelaysT, CacheEdge, CacheMessageT, CloseReqT, CountStoredT, FailureCode, OpenReqT, PageT,
+    PersistT, PersistedT, QueryPageT, RelayEdge, RelayEdgeMessageT, RelaysAskedT, SendEventT,
+    SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT, SweepExpiredT, SweptT,
+};
+use nipworker_store::{
+    Attestation, CursorMemo, Event, EventId, EventStore, Filter, PageRequest, Position, StoreError,
+    Verified,
+};
+use nipworker_supervision::prelude::*;
+
+use crate::reply::{Refusal, outcome_table, unexpected};
+
+/// Where the time comes from: unix seconds.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Messages that wait for the worker at most; whoever has more waits. A message is a batch or a
+/// page, so this is seconds of work.
+pub const MAILBOX: MailboxConfig = MailboxConfig { capacity: 256, control_capacity: 16 };
+
+/// Longest time that one message may take. A commit waits for the disk.
+pub const HANG_LIMIT: Duration = Duration::from_secs(30);
+
+/// The worker is always wanted.
+pub const RESTART: RestartPolicy = RestartPolicy::Permanent;
+
+/// At once the first time, then more and more slowly: the disk may need a moment.
+pub const BACKOFF: Backoff = Backoff {
+    min: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+    factor: 2.0,
+    jitter: 0.2,
+    reset_after: Duration::from_secs(30),
+};
+
+/// Time to work off what is queued and to flush the store when the tree is stopped.
+pub const SHUTDOWN: Shutdown = Shutdown::Timeout(Duration::from_secs(10));
+
+/// How often what has expired (NIP-40) is removed. Until then it is hidden.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Events of a page when the request names no number.
+pub const PAGE_EVENTS_DEFAULT: usize = 500;
+
+/// Longest wait for connections to open or close a subscription.
+pub const CONNECTIONS_ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Wait for receipts beyond the time that the request gives the relays.
+pub const SEND_GRACE: Duration = Duration::from_secs(5);
+
+/// Whom the worker talks to. A clone goes to each incarnation.
+#[derive(Clone)]
+pub struct CacheParts {
+    /// What is kept; it outlives the worker.
+    pub store: Arc<dyn EventStore>,
+    /// The connections worker.
+    pub connections: Recipient<RelayEdge>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The worker as a child of a supervisor, with its limits.
+pub fn child_spec(address: Address<CacheActor>, parts: CacheParts) -> ChildSpec {
+    ChildSpec::new(address, move |_: &StartContext| {
+        Ok::<_, Infallible>(CacheActor::new(parts.clone()))
+    })
+    .restart(RESTART)
+    .backoff(BACKOFF)
+    .hang_limit(HANG_LIMIT)
+    .shutdown(SHUTDOWN)
+}
+
+/// The cache worker. Calls of the store run on its own thread, one after another; what concerns
+/// relays is passed to connections, and the next message is taken while that is under way.
+pub struct CacheActor {
+    parts: CacheParts,
+    cursors: CursorMemo,
+}
+
+impl CacheActor {
+    /// A fresh incarnation over what is already kept.
+    pub fn new(parts: CacheParts) -> Self {
+        Self { parts, cursors: CursorMemo::new() }
+    }
+
+    fn now(&self) -> i64 {
+        (self.parts.clock)()
+    }
+}
+
+impl Actor for CacheActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(SWEEP_INTERVAL, |actor, ctx| {
+            match actor.parts.store.sweep_expired(actor.now()) {
+                Ok(removed) => tracing::debug!(removed, "expired events swept"),
+                Err(error) => drop(actor.refusal(error, ctx)),
+            }
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Err(error) = self.parts.store.flush() {
+            tracing::error!(%error, "store was not flushed");
+        }
+    }
+}
+
+impl Handler<CacheEdge> for CacheActor {
+    type Result = ResponseFuture<CacheEdge>;
+
+    fn handle(&mut self, request: CacheEdge, ctx: &mut Self::Context) -> Self::Result {
+        let answer = match request.decode() {
+            Ok(CacheMessageT::Persist(request)) => self.persist(*request, ctx),
+            Ok(CacheMessageT::QueryPage(request)) => self.query_page(*request, ctx),
+            Ok(CacheMessageT::CountStored(request)) => self.count_stored(*request, ctx),
+            Ok(CacheMessageT::SweepExpired(request)) => self.sweep_expired(&request, ctx),
+            Ok(CacheMessageT::StoreAndSend(request)) => {
+                return self.store_and_send(*request, ctx);
+            }
+            Ok(CacheMessageT::AskRelays(request)) => return self.ask_relays(*request),
+            Ok(CacheMessageT::StopAsking(request)) => return self.stop_asking(*request),
+            Ok(_) => Err(Refusal::new(FailureCode::Unsupported, "not a request to the cache")),
+            Err(error) => Err(Refusal::new(FailureCode::Invalid, error.to_string())),
+        };
+        ready(answer.unwrap_or_else(CacheEdge::from))
+    }
+}
+
+type Answer = Result<CacheEdge, Refusal>;
+
+fn ready(answer: CacheEdge) -> ResponseFuture<CacheEdge> {
+    Box::pin(future::ready(answer))
+}
+
+fn filters(tables: Vec<nipworker_schema::FilterT>) -> Result<Vec<Filter>, Refusal> {
+    tables
+        .into_iter()
+        .map(|table| {
+            Filter::try_from(table)
+                .map_err(|error| Refusal::new(FailureCode::Invalid, error.to_string()))
+        })
+        .collect()
+}
+
+/// Only verified events come over this edge.
+fn verified(event: impl Into<Event>) -> Verified {
+    Verified::attest(event.into(), Attestation::FromEdge)
+}
+
+impl CacheActor {
+    fn persist(&self, request: PersistT, ctx: &mut Context<Self>) -> Answer {
+        let events: Vec<_> = request.events.into_iter().map(verified).collect();
+        let outcomes = self
+            .parts
+            .store
+            .put_batch(&events, self.now())
+            .map_err(|error| self.refusal(error, ctx))?;
+        let outcomes = events
+            .iter()
+            .zip(&outcomes)
+            .map(|(event, outcome)| outcome_table(&event.id, outcome))
+            .collect();
+        Ok(CacheEdge::encode(PersistedT { outcomes }))
+    }
+
+    fn query_page(&mut self, request: QueryPageT, ctx: &mut Context<Self>) -> Answer {
+        let QueryPageT { filters: tables, max_events, after_created_at, after_id, skip } = request;
+        let filters = filters(tables)?;
+        let after = match (after_created_at, after_id) {
+            (None, None) => None,
+            (Some(created_at), Some(id)) => {
+                let after = Position { created_at, id: EventId::from(id) };
+                Some(self.cursors.resume(&filters, after, skip))
+            }
+            _ => {
+                return Err(Refusal::new(
+                    FailureCode::Invalid,
+                    "after_created_at and after_id belong together",
+                ));
+            }
+        };
+        let max_events = match usize::try_from(max_events) {
+            Ok(0) | Err(_) => PAGE_EVENTS_DEFAULT,
+            Ok(max_events) => max_events,
+        };
+        let page = PageRequest { max_events, after, ..PageRequest::default() };
+        let page = self
+            .parts
+            .store
+            .query(&filters, &page, self.now())
+            .map_err(|error| self.refusal(error, ctx))?;
+        if let Some(next) = &page.next {
+            self.cursors.remember(&filters, next);
+        }
+        Ok(CacheEdge::encode(PageT {
+            events: page.events.into_iter().map(|event| event.into_inner().into()).collect(),
+            more: page.next.is_some(),
+        }))
+    }
+
+    fn count_stored(&self, request: CountStoredT, ctx: &mut Context<Self>) -> Answer {
+        let filters = filters(request.filters)?;
+        let count = self
+            .parts
+            .store
+            .count(&filters, self.now())
+            .map_err(|error| self.refusal(error, ctx))?;
+        Ok(CacheEdge::encode(StoredCountT { count }))
+    }
+
+    fn sweep_expired(&self, request: &SweepExpiredT, ctx: &mut Context<Self>) -> Answer {
+        let removed = self
+            .parts
+            .store
+            .sweep_expired(request.now)
+            .map_err(|error| self.refusal(error, ctx))?;
+        Ok(CacheEdge::encode(SweptT { removed }))
+    }
+
+    /// Commits first: what the relays get is safe here.
+    fn store_and_send(
+        &self,
+        request: StoreAndSendT,
+        ctx: &mut Context<Self>,
+    ) -> ResponseFuture<CacheEdge> {
+        let StoreAndSendT { event, relays, use_relays, timeout_ms } = request;
+        let event = verified(event);
+        let stored = self.parts.store.put_batch(std::slice::from_ref(&event), self.now());
+        let outcome = match stored.map(|outcomes| outcomes.into_iter().next()) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => {
+                let refusal = Refusal::new(FailureCode::Store, "the store gave no outcome");
+                return ready(refusal.into());
+            }
+            Err(error) => return ready(self.refusal(error, ctx).into()),
+        };
+        let table = Box::new(outcome_table(&event.id, &outcome));
+        if !use_relays || !outcome.is_to_be_passed_on() {
+            let nothing_sent = SentT { outcome: table, receipts: Vec::new() };
+            return ready(CacheEdge::encode(nothing_sent));
+        }
+        let request = RelayEdge::encode(SendEventT {
+            id: (&event.id).into(),
+            event: event.to_json(),
+            relays,
+            timeout_ms,
+        });
+        let limit = Duration::from_millis(timeout_ms).saturating_add(SEND_GRACE);
+        self.pass_on(request, limit, move |answer| match answer {
+            RelayEdgeMessageT::EventReceipts(answer) => {
+                Ok(CacheEdge::encode(SentT { outcome: table, receipts: answer.receipts }))
+            }
+            other => Err(unexpected(other, &format!("{outcome}, but not sent"))),
+        })
+    }
+
+    fn ask_relays(&self, request: AskRelaysT) -> ResponseFuture<CacheEdge> {
+        let AskRelaysT { subscription, filters, relays, close_on_eose } = request;
+        let request = OpenReqT { subscription, filters, relays, close_on_eose };
+        self.pass_on(RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT, |answer| match answer {
+            RelayEdgeMessageT::ReqOpened(answer) => {
+                Ok(CacheEdge::encode(RelaysAskedT { relays: answer.relays }))
+            }
+            other => Err(unexpected(other, "relays were not asked")),
+        })
+    }
+
+    fn stop_asking(&self, request: StopAskingT) -> ResponseFuture<CacheEdge> {
+        let request = CloseReqT { subscription: request.subscription };
+        self.pass_on(RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT, |answer| match answer {
+            RelayEdgeMessageT::ReqClosed(answer) => {
+                Ok(CacheEdge::encode(StoppedT { known: answer.known }))
+            }
+            other => Err(unexpected(other, "relays were not told to stop")),
+        })
+    }
+
+    /// Asks connections and answers when it does. The worker goes on meanwhile.
+    fn pass_on(
+        &self,
+        request: RelayEdge,
+        limit: Duration,
+        translate: impl FnOnce(RelayEdgeMessageT) -> Answer + 'static,
+    ) -> ResponseFuture<CacheEdge> {
+        let asked = self.parts.connections.ask(request).timeout(limit);
+        Box::pin(async move {
+            let answer = match asked.await {
+                Ok(answer) => match answer.decode() {
+                    Ok(answer) => translate(answer),
+                    Err(error) => Err(Refusal::new(
+                        FailureCode::Worker,
+                        format!("answer of connections cannot be read: {error}"),
+                    )),
+                },
+                Err(error) => Err(error.into()),
+            };
+            answer.unwrap_or_else(CacheEdge::from)
+        })
+    }
+
+    /// Tells a store's error. One that puts the store's state in doubt ends this incarnation.
+    fn refusal(&self, error: StoreError, ctx: &mut Context<Self>) -> Refusal {
+        if error.is_fatal() {
+            tracing::error!(%error, "store failed");
+            fatal(ctx, &error);
+        }
+        error.into()
+    }
+}

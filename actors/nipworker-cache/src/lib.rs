@@ -1,0 +1,34 @@
+//! The cache worker: it stores what was verified, answers queries from the store, and passes
+//! requests on to the relays.
+//!
+//! The crate receives messages, calls `nipworker-store`, and sends what follows from it. It must
+//! not know what is kept and why (that is the store's), nor which database is behind the store,
+//! nor the wall clock: the time comes from the clock it is given.
+//!
+//! * [`child_spec`] is all that a supervision tree needs, with an address made with [`MAILBOX`];
+//! * [`CacheParts`] names whom the worker talks to;
+//! * [`CacheActor`] is the worker.
+//!
+//! The store lives outside the worker, so a restart loses nothing but the one message that was
+//! being handled.
+//!
+//! | request | answer | does |
+//! |---|---|---|
+//! | `Persist` | `Persisted` | one commit, one outcome for each event |
+//! | `QueryPage` | `Page` | one page, newest first |
+//! | `CountStored` | `StoredCount` | |
+//! | `SweepExpired` | `Swept` | |
+//! | `StoreAndSend` | `Sent` | commits, then asks connections to send |
+//! | `AskRelays` | `RelaysAsked` | asks connections |
+//! | `StopAsking` | `Stopped` | asks connections |
+//!
+//! Any of them may be answered by `Failed`. An input/output error of the store is fatal to the
+//! incarnation: its asker gets the supervisor's typed error, the next one starts afresh.
+
+mod actor;
+mod reply;
+
+pub use actor::{
+    BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT, MAILBOX,
+    PAGE_EVENTS_DEFAULT, RESTART, SEND_GRACE, SHUTDOWN, SWEEP_INTERVAL, child_spec,
+};
