@@ -3,4 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod daemon;
+mod garbage;
+mod gateway;
+mod mine;
 mod peers_agree;

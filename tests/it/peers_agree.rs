@@ -4,7 +4,7 @@ use nipworker_tests::{
     events::Author,
     peer::PeerClient,
     place::real_events,
-    relay::{Relay, Silence, nobody},
+    relay::{Relay, Scripted, nobody},
     socket::Socket,
     turn,
 };
@@ -79,7 +79,12 @@ async fn the_relays_that_refuse_do_so_with_a_reason_and_the_silent_ones_say_noth
     assert!(!accepted && reason.starts_with("blocked:"), "{reason}");
     assert!(socket.publish(&other.note("accepted").to_json()).await.0);
 
-    let silence = Silence::after_the_handshake().await;
-    Socket::open(&silence.url()).await.say(&json!(["REQ", "a", {}])).await;
+    let mut silence = Scripted::start().await;
+    let mut socket = Socket::open(&silence.url()).await;
+    socket.say(&json!(["REQ", "a", {}])).await;
+    let heard = silence.hear("REQ").await;
+    assert_eq!(heard.frame, json!(["REQ", "a", {}]));
+    heard.answer(&json!(["EOSE", "a"]));
+    assert_eq!(socket.hear().await, json!(["EOSE", "a"]));
     assert!(Socket::try_open(&nobody()).await.is_none());
 }

@@ -27,8 +27,7 @@ pub fn target() -> PathBuf {
 /// When it is not there, with the command that installs it. A missing peer is a failure: a test
 /// that does not run proves nothing.
 pub fn peer(path: &str) -> PathBuf {
-    let root =
-        env::var_os("NIPWORKER_PEERS").map_or_else(|| target().join("peers"), PathBuf::from);
+    let root = env::var_os("NIPWORKER_PEERS").map_or_else(|| target().join("peers"), PathBuf::from);
     let file = root.join(path);
     assert!(
         file.exists(),

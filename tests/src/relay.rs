@@ -8,16 +8,22 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 use nipworker_protocol::PublicKey;
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     place::{free_port, peer, script},
     process::Process,
     socket::Socket,
-    wait::eventually,
+    wait::{eventually, within},
 };
 
 /// How long a relay may take until it listens.
@@ -147,58 +153,122 @@ impl Relay {
     }
 }
 
-/// An address at which something listens and gives no answer.
+/// A relay that says only what the test lets it say. Left alone, it takes WebSocket connections,
+/// reads everything and is silent.
 #[derive(Debug)]
-pub struct Silence {
+pub struct Scripted {
     address: SocketAddr,
+    heard: mpsc::UnboundedReceiver<Heard>,
     task: JoinHandle<()>,
 }
 
-impl Silence {
-    /// Takes WebSocket connections, reads everything, and never says a word.
-    ///
-    /// # Panics
-    /// When there is no port left.
-    pub async fn after_the_handshake() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let address = listener.local_addr().expect("a bound listener has an address");
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    if let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await {
-                        while let Some(Ok(_)) = socket.next().await {}
-                    }
-                });
-            }
-        });
-        Self { address, task }
-    }
+/// A frame that a scripted relay heard, and the way to answer on its connection.
+#[derive(Debug)]
+pub struct Heard {
+    /// The frame.
+    pub frame: Value,
+    answers: mpsc::UnboundedSender<Message>,
+}
 
-    /// Takes TCP connections and does not even answer the handshake.
+impl Heard {
+    /// Sends a frame on the connection that this one came from.
+    pub fn answer(&self, frame: &Value) {
+        // Fails only when that connection is gone: then nobody waits for the answer.
+        drop(self.answers.send(Message::text(frame.to_string())));
+    }
+}
+
+impl Scripted {
+    /// Starts to listen.
     ///
     /// # Panics
     /// When there is no port left.
-    pub async fn before_the_handshake() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("a bound listener has an address");
+        let (sender, heard) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            let mut held = Vec::new();
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                held.push(stream);
+                connections.spawn(serve(stream, sender.clone()));
             }
         });
-        Self { address, task }
+        Self { address, heard, task }
     }
 
     /// Its address.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
+
+    /// The next frame of this type.
+    ///
+    /// # Panics
+    /// When none comes for 20 s.
+    pub async fn hear(&mut self, kind: &str) -> Heard {
+        let next = async {
+            loop {
+                let heard = self.heard.recv().await.expect("the relay's task runs");
+                if heard.frame[0] == kind {
+                    return heard;
+                }
+            }
+        };
+        within(&format!("a frame {kind} at the scripted relay"), READY, next).await
+    }
 }
 
-impl Drop for Silence {
+impl Drop for Scripted {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+async fn serve(stream: TcpStream, heard: mpsc::UnboundedSender<Heard>) {
+    let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+    let (answers, mut to_send) = mpsc::unbounded_channel();
+    loop {
+        tokio::select! {
+            Some(answer) = to_send.recv() => {
+                if socket.send(answer).await.is_err() {
+                    return;
+                }
+            }
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(text.as_str()).unwrap_or_default();
+                    // Nobody listens when the test does not care what comes.
+                    drop(heard.send(Heard { frame, answers: answers.clone() }));
+                }
+                Some(Ok(_)) => {}
+                _ => return,
+            },
+        }
+    }
+}
+
+/// An address at which TCP connections are taken and not even the handshake is answered.
+#[derive(Debug)]
+pub struct Deaf {
+    listener: std::net::TcpListener,
+}
+
+impl Deaf {
+    /// Starts to listen.
+    ///
+    /// # Panics
+    /// When there is no port left.
+    pub fn start() -> Self {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        Self { listener }
+    }
+
+    /// Its address. The kernel takes the connections; nobody reads them.
+    ///
+    /// # Panics
+    /// Never: it is bound.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.listener.local_addr().expect("it is bound"))
     }
 }
 
