@@ -80,7 +80,13 @@ pub struct BatchContext<'a> {
     pub(crate) thread: usize,
 }
 
-impl BatchContext<'_> {
+impl<'a> BatchContext<'a> {
+    /// A context outside a pool, for tests of a task: cancelled as soon as `current` differs from
+    /// `generation`.
+    pub fn new(generation: u64, current: &'a AtomicU64, thread: usize) -> Self {
+        Self { generation, current, thread }
+    }
+
     /// Whether the job was paused, cancelled or ended since this batch was handed out. It costs
     /// one relaxed load.
     #[inline]

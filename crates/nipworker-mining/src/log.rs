@@ -1,0 +1,111 @@
+//! The log lines of the dispatch.
+
+use std::sync::{Arc, Mutex};
+
+use nipworker_pool::{Observer, PoolEvent, PoolMetrics};
+
+use crate::sync::lock;
+
+/// Target of every line that tells how work reaches the threads. Show them all with
+/// `RUST_LOG=info,miner::dispatch=trace`.
+pub const DISPATCH_TARGET: &str = "miner::dispatch";
+
+/// Turns what the pool does into log lines with stable words.
+pub(crate) struct DispatchLog {
+    next: Option<Arc<dyn Observer>>,
+    /// Uptime, attempts and CPU time at the last statistics.
+    last: Mutex<(u64, u64, u64)>,
+}
+
+impl DispatchLog {
+    pub(crate) fn new(next: Option<Arc<dyn Observer>>) -> Self {
+        Self { next, last: Mutex::new((0, 0, 0)) }
+    }
+
+    fn stats(&self, metrics: &PoolMetrics) {
+        let cpu_ns: u64 = metrics.threads.iter().map(|thread| thread.cpu_ns).sum();
+        let mut last = lock(&self.last);
+        let (uptime, attempts, cpu) =
+            std::mem::replace(&mut *last, (metrics.uptime_ns, metrics.attempts, cpu_ns));
+        drop(last);
+        let wall_ns = metrics.uptime_ns.saturating_sub(uptime).max(1) as f64;
+        let rate = metrics.attempts.saturating_sub(attempts) as f64 * 1e9 / wall_ns;
+        let cpu_percent = cpu_ns.saturating_sub(cpu) as f64 * 100.0 / wall_ns;
+        tracing::info!(
+            target: DISPATCH_TARGET,
+            "mining stats: attempts={} rate={rate:.0}/s jobs={} active={}/{} cpu={cpu_percent:.0}% \
+             starved_ms={} stale={} depth={} fairness={:.3}",
+            metrics.attempts,
+            metrics.jobs,
+            metrics.active_threads,
+            metrics.threads.len(),
+            metrics.starved_ns / 1_000_000,
+            metrics.stale,
+            metrics.queue_depth,
+            metrics.fairness_jain,
+        );
+    }
+}
+
+impl Observer for DispatchLog {
+    fn event(&self, event: &PoolEvent<'_>) {
+        match event {
+            PoolEvent::Spawned { threads, cores, low, high } => {
+                tracing::info!(
+                    target: DISPATCH_TARGET,
+                    "batched dispatch config: workers={threads} cores={cores} low={low} high={high}"
+                );
+                tracing::info!(target: DISPATCH_TARGET, "spawned {threads} mining workers");
+            }
+            PoolEvent::ThreadStarted { index, core } => match core {
+                Some(core) => {
+                    tracing::info!(target: DISPATCH_TARGET, "worker #{index} started core={core}");
+                }
+                None => {
+                    tracing::info!(target: DISPATCH_TARGET, "worker #{index} started core=any");
+                }
+            },
+            PoolEvent::Filled { sequence, batches, items, threads, depth } => {
+                tracing::trace!(target: DISPATCH_TARGET, "nonces generated: {items}");
+                tracing::debug!(
+                    target: DISPATCH_TARGET,
+                    "batch #{sequence}: received {batches}, distributed {batches} to {threads} \
+                     workers, depth {depth}"
+                );
+            }
+            PoolEvent::Starved { index, waited } => {
+                tracing::warn!(
+                    target: DISPATCH_TARGET,
+                    "worker #{index} starved for {:.3} ms",
+                    waited.as_secs_f64() * 1e3
+                );
+            }
+            PoolEvent::BatchPanicked { index, job, span, message, queued_again } => {
+                let fate = if *queued_again { "queued again" } else { "given up" };
+                tracing::error!(
+                    target: DISPATCH_TARGET,
+                    "batch of {} from {} of job {job} panicked on worker #{index}: {message}; {fate}",
+                    span.len,
+                    span.start
+                );
+            }
+            PoolEvent::Restarted { index } => {
+                tracing::warn!(target: DISPATCH_TARGET, "worker #{index} restarted after panic");
+            }
+            PoolEvent::RestartFailed { index, error } => {
+                tracing::error!(
+                    target: DISPATCH_TARGET,
+                    "worker #{index} cannot be restarted: {error}"
+                );
+            }
+            PoolEvent::Stopped { index } => {
+                tracing::info!(target: DISPATCH_TARGET, "worker #{index} stopped: shutdown");
+            }
+            PoolEvent::Stats(metrics) => self.stats(metrics),
+            _ => {}
+        }
+        if let Some(next) = &self.next {
+            next.event(event);
+        }
+    }
+}
