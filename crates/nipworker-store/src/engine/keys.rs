@@ -204,3 +204,54 @@ pub(super) fn deletable_address(value: &str) -> Option<Coordinate> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::samples::{NOW, event};
+
+    #[test]
+    fn no_value_is_written_as_the_beginning_of_another() {
+        let hex = "ab".repeat(32);
+        let long = "x".repeat(65);
+        let values = ["", "a", "aa", "\0", &hex, &hex.to_uppercase(), &hex[..62], &long, "\u{1}"];
+        let written: Vec<Vec<u8>> = values
+            .iter()
+            .map(|value| {
+                let mut key = Vec::new();
+                push_value(&mut key, value);
+                key
+            })
+            .collect();
+        for (i, one) in written.iter().enumerate() {
+            for (j, other) in written.iter().enumerate() {
+                assert!(i == j || !other.starts_with(one), "{:?}, {:?}", values[i], values[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_grows_with_what_an_author_writes() {
+        let huge = "x".repeat(100_000);
+        let event = event(1, NOW, 30_000, &[&["d", &huge], &["t", &huge]], &huge);
+        for (key, _) in index_entries(&event) {
+            assert!(key.len() <= 160, "key of {} bytes", key.len());
+        }
+    }
+
+    #[test]
+    fn a_window_holds_the_seconds_at_both_its_ends() {
+        let place = |time, id| Position { created_at: time, id: EventId::from_bytes([id; 32]) };
+        let key = |position: Position| [&b"K"[..], &position.to_key()].concat();
+        let range = window(b"K", Some(10), Some(20), None);
+        let within = |position| (range.start.clone()..range.end.clone()).contains(&key(position));
+        for (time, expected) in [(9, false), (10, true), (15, true), (20, true), (21, false)] {
+            assert_eq!(within(place(time, 0)), expected, "{time}, lowest id");
+            assert_eq!(within(place(time, 255)), expected, "{time}, highest id");
+        }
+        let behind = window(b"K", Some(10), Some(20), Some(place(15, 7)));
+        assert!(!(behind.start.clone()..behind.end.clone()).contains(&key(place(15, 7))));
+        assert!((behind.start.clone()..behind.end.clone()).contains(&key(place(15, 8))));
+        assert!(!(behind.start..behind.end).contains(&key(place(15, 6))));
+    }
+}

@@ -149,3 +149,69 @@ fn estimate(
     }
     Ok(if probed > 0.0 { entries * ranges.len() as f64 / probed } else { 0.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        EventStore, KvStore, MemoryKv, OrderedKv,
+        conformance::samples::{NOW, author, event},
+    };
+
+    use super::*;
+
+    /// First bytes of the chosen ranges' keys, how many there are, and whether they cover.
+    fn chosen(kv: &MemoryKv, filter: &Filter) -> (u8, usize, bool) {
+        let snapshot = kv.snapshot().unwrap();
+        match plan(filter, None, &*snapshot).unwrap() {
+            Plan::Ranges { ranges, covers } => (ranges[0].start[0], ranges.len(), covers),
+            Plan::Ids => (keys::ID, 0, false),
+            Plan::Nothing => (0, 0, false),
+        }
+    }
+
+    /// Author 1 writes a note with `#t x` each second, author 2 one in a thousand; `#p` names
+    /// somebody in one of a hundred notes, kind 7 is as rare as author 2.
+    fn filled() -> MemoryKv {
+        let kv = MemoryKv::new();
+        let store = KvStore::open(kv.clone()).unwrap();
+        let events: Vec<_> = (0..3_000)
+            .map(|n| {
+                let rare = n % 1_000 == 0;
+                let tags: &[&[&str]] =
+                    if n % 100 == 0 { &[&["t", "x"], &["p", "somebody"]] } else { &[&["t", "x"]] };
+                event(if rare { 2 } else { 1 }, NOW - n, if rare { 7 } else { 1 }, tags, "")
+            })
+            .collect();
+        store.put_batch(&events, NOW).unwrap();
+        kv
+    }
+
+    #[test]
+    fn the_index_with_the_fewest_candidates_is_chosen() {
+        let kv = filled();
+        let any = Filter::new;
+        for (filter, expected) in [
+            (any(), (keys::EVENT, 1, true)),
+            (any().authors([author(2)]).tag('t', ["x"]), (keys::AUTHOR, 1, false)),
+            (any().authors([author(1)]).tag('p', ["somebody"]), (keys::TAG, 1, false)),
+            (any().kinds([7]).tag('t', ["x"]), (keys::KIND, 1, false)),
+            (any().kinds([1]).tag('p', ["somebody"]), (keys::TAG, 1, false)),
+            (any().tag('t', ["x"]).tag('p', ["somebody"]), (keys::TAG, 1, false)),
+            (any().authors([author(1), author(2)]).kinds([1, 7]), (keys::AUTHOR_KIND, 4, true)),
+            (any().authors([author(1)]).since(NOW - 5), (keys::AUTHOR, 1, true)),
+            (any().kinds([1, 1, 7]), (keys::KIND, 2, true)),
+            (any().tag('t', ["x", "y"]), (keys::TAG, 2, true)),
+            (any().kinds(0..2_000), (keys::EVENT, 1, false)),
+            (any().kinds([1]).since(2).until(1), (0, 0, false)),
+            (any().kinds([]), (0, 0, false)),
+        ] {
+            assert_eq!(chosen(&kv, &filter), expected, "{filter:?}");
+        }
+        let both = any().tag('t', ["x"]).tag('p', ["somebody"]);
+        let snapshot = kv.snapshot().unwrap();
+        let Plan::Ranges { ranges, .. } = plan(&both, None, &*snapshot).unwrap() else {
+            panic!("no ranges");
+        };
+        assert_eq!(ranges[0].start[1], b'p', "the rarer of two tags");
+    }
+}
