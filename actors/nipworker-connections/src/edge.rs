@@ -1,0 +1,81 @@
+//! Between the messages of the edge and the words of the domain.
+
+use std::time::Duration;
+
+use nipworker_relay::{
+    EventId, Filter, OpenRequest, PublishRequest, Receipt, ReceiptStatus, RelayUrl, RelayUrlError,
+    RequestError,
+};
+use nipworker_schema::{
+    EdgeError, EventReceiptsT, FailureCode, OpenReqT, ReceiptStatus as Status, ReceiptT, RelayEdge,
+    SendEventT,
+};
+
+/// Why a message is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
+    #[error(transparent)]
+    Url(#[from] RelayUrlError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("connections takes no such message")]
+    Unexpected,
+}
+
+impl Refusal {
+    pub(crate) fn answer(&self) -> RelayEdge {
+        let (code, transient) = match self {
+            Self::Request(error) if error.is_transient() => (FailureCode::Busy, true),
+            Self::Unexpected => (FailureCode::Unsupported, false),
+            _ => (FailureCode::Invalid, false),
+        };
+        RelayEdge::failed(code, self.to_string(), transient)
+    }
+}
+
+fn urls(texts: Vec<String>) -> Result<Vec<RelayUrl>, RelayUrlError> {
+    texts.iter().map(|text| RelayUrl::parse(text)).collect()
+}
+
+pub(crate) fn open_request(message: OpenReqT) -> Result<OpenRequest, Refusal> {
+    let filters: Result<Vec<Filter>, EdgeError> =
+        message.filters.into_iter().map(Filter::try_from).collect();
+    Ok(OpenRequest {
+        subscription: message.subscription,
+        filters: filters?,
+        relays: urls(message.relays)?,
+        close_on_eose: message.close_on_eose,
+    })
+}
+
+pub(crate) fn publish_request(message: SendEventT) -> Result<PublishRequest, Refusal> {
+    Ok(PublishRequest {
+        event: EventId::from_bytes(message.id.bytes),
+        json: message.event,
+        relays: urls(message.relays)?,
+        deadline: (message.timeout_ms > 0).then(|| Duration::from_millis(message.timeout_ms)),
+    })
+}
+
+pub(crate) fn receipts(receipts: Vec<Receipt>) -> RelayEdge {
+    let receipts = receipts.into_iter().map(|receipt| ReceiptT {
+        relay: receipt.relay.to_string(),
+        status: match receipt.status {
+            ReceiptStatus::Accepted => Status::Accepted,
+            ReceiptStatus::Refused => Status::Refused,
+            ReceiptStatus::NoAnswer => Status::NoAnswer,
+            ReceiptStatus::NotConnected => Status::NotConnected,
+        },
+        message: receipt.message,
+        elapsed_ms: u64::try_from(receipt.elapsed.as_millis()).unwrap_or(u64::MAX),
+    });
+    RelayEdge::encode(EventReceiptsT { receipts: receipts.collect() })
+}
+
+/// The answer to an event whose worker ended before its relays had answered.
+pub(crate) fn unfinished() -> RelayEdge {
+    let reason = "connections ended before every relay had answered";
+    RelayEdge::failed(FailureCode::Worker, reason, true)
+}
