@@ -49,3 +49,22 @@ pub(crate) fn all(steps: &mut Steps) {
     });
     steps.step("machine paths", machine_paths::check);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tools;
+
+    /// `name@<1.2.3` is taken for an exact version, matches nothing and bans nothing, silently.
+    #[test]
+    fn a_ban_of_a_range_is_written_with_a_colon() {
+        let text = tools::read(&tools::root().join("deny.toml")).unwrap();
+        let ranges: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("crate = ") && line.contains('<'))
+            .collect();
+        assert!(ranges.len() > 5, "{ranges:?}");
+        for line in ranges {
+            assert!(line.contains(":<"), "{line}");
+        }
+    }
+}

@@ -182,3 +182,50 @@ fn digests(schemas: &Files, generated: &Files) -> String {
 fn shown(folder: &Path) -> String {
     folder.strip_prefix(tools::root()).unwrap_or(folder).display().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(all: &[(&str, &str)]) -> Files {
+        all.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_first_file_that_differs_is_named() {
+        let wanted = files(&[("a.rs", "one"), ("b.rs", "two")]);
+        assert_eq!(compare(&wanted, &wanted), Ok(()));
+        for (found, name, what) in [
+            (files(&[("a.rs", "one")]), "b.rs", "is missing"),
+            (files(&[("a.rs", "one"), ("b.rs", "2")]), "b.rs", "is stale"),
+            (files(&[("a.rs", "one"), ("b.rs", "two"), ("c.rs", "")]), "c.rs", "is not generated"),
+        ] {
+            let message = compare(&wanted, &found).unwrap_err();
+            assert!(message.contains(&format!("gen/{name} {what}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn messages_can_be_built_and_matched_without_a_rest() {
+        let generated = "#[non_exhaustive]\n#[derive(Debug, Clone, PartialEq, Default)]\n\
+                         pub struct Bytes64T {  \n}\n";
+        let adapted = "#[derive(Debug, Clone, PartialEq)]\npub struct Bytes64T {\n}\n";
+        assert_eq!(adapt(generated), adapted);
+    }
+
+    #[test]
+    fn the_recorded_digests_tell_a_changed_schema_and_a_changed_file() {
+        let schemas = files(&[("a.fbs", "table A {}")]);
+        let generated = files(&[("a.rs", "struct A;"), (DIGESTS, "what stood there before")]);
+        let recorded = digests(&schemas, &generated);
+        assert_eq!(recorded.lines().count(), 2, "{recorded}");
+        assert_ne!(recorded, digests(&files(&[("a.fbs", "table B {}")]), &generated));
+        assert_ne!(recorded, digests(&schemas, &files(&[("a.rs", "struct B;")])));
+    }
+
+    #[test]
+    fn what_is_checked_in_was_made_from_these_schemas() {
+        let found = read_folder(&generated_folder()).unwrap();
+        assert_eq!(found.get(DIGESTS), Some(&digests(&schemas().unwrap(), &found)));
+    }
+}

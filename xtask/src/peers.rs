@@ -29,7 +29,7 @@ const NOSTR_RS_RELAY: &str = "0.8.12";
 /// The licence checker, where it is not on `PATH`.
 const CARGO_DENY: &str = "0.20.2";
 /// Carries a `protoc` for machines without one.
-const GRPCIO_TOOLS: &str = "grpcio-tools==1.74.0";
+const GRPCIO_TOOLS: &str = "grpcio-tools==1.85.1";
 
 /// Where everything goes; the tests learn it as `NIPWORKER_PEERS`.
 pub(crate) fn folder() -> PathBuf {
