@@ -196,7 +196,8 @@ impl CacheActor {
             .query(&filters, &page, self.now())
             .map_err(|error| self.refusal(error, ctx))?;
         if let Some(next) = &page.next {
-            self.cursors.remember(&filters, next);
+            let delivered = skip.saturating_add(page.events.len() as u64);
+            self.cursors.remember(&filters, next, delivered);
         }
         Ok(CacheEdge::encode(PageT {
             events: page.events.into_iter().map(|event| event.into_inner().into()).collect(),

@@ -22,8 +22,8 @@ const REMEMBERED_MAX: usize = 256;
 /// [`EventStore::query`]: crate::EventStore::query
 #[derive(Debug, Default)]
 pub struct CursorMemo {
-    /// The newest last.
-    known: VecDeque<(u64, Cursor)>,
+    /// Fingerprint of the filters, events delivered, and where that was; the newest last.
+    known: VecDeque<(u64, u64, Cursor)>,
 }
 
 impl CursorMemo {
@@ -32,8 +32,9 @@ impl CursorMemo {
         Self::default()
     }
 
-    /// Remembers where a page of `filters` ended, in place of what was forgotten longest ago.
-    pub fn remember(&mut self, filters: &[Filter], cursor: &Cursor) {
+    /// Remembers where a page of `filters` ended, when `delivered` events were delivered up to
+    /// and including it. When the memory is full, what was remembered first goes.
+    pub fn remember(&mut self, filters: &[Filter], cursor: &Cursor, delivered: u64) {
         // One filter needs no memory.
         if filters.len() < 2 {
             return;
@@ -41,7 +42,7 @@ impl CursorMemo {
         if self.known.len() == REMEMBERED_MAX {
             self.known.pop_front();
         }
-        self.known.push_back((fingerprint(filters), cursor.clone()));
+        self.known.push_back((fingerprint(filters), delivered, cursor.clone()));
     }
 
     /// The cursor behind `after`, when `delivered` events were delivered up to and including it.
@@ -51,13 +52,16 @@ impl CursorMemo {
             return Cursor { after, matched: vec![delivered] };
         }
         let fingerprint = fingerprint(filters);
-        // The newest first: another reader of the same filters may have seen fewer events.
+        // Readers of the same filters who began at different times were delivered different
+        // numbers of events.
         let found = self
             .known
             .iter()
-            .rposition(|(of, cursor)| *of == fingerprint && cursor.after == after)
+            .position(|(of, number, cursor)| {
+                (*of, *number, cursor.after) == (fingerprint, delivered, after)
+            })
             .and_then(|index| self.known.remove(index));
-        found.map_or_else(|| Cursor::behind(after), |(_, cursor)| cursor)
+        found.map_or_else(|| Cursor::behind(after), |(.., cursor)| cursor)
     }
 }
 
@@ -85,7 +89,7 @@ mod tests {
     fn one_filter_needs_only_the_number_of_events() {
         let mut memo = CursorMemo::new();
         let filters = [Filter::new().limit(5)];
-        memo.remember(&filters, &Cursor { after: position(1), matched: vec![99] });
+        memo.remember(&filters, &Cursor { after: position(1), matched: vec![99] }, 3);
         assert_eq!(memo.resume(&filters, position(1), 3).matched, [3]);
         assert_eq!(memo.resume(&filters, position(1), 0), Cursor::behind(position(1)));
     }
@@ -96,11 +100,14 @@ mod tests {
         let filters = [Filter::new().limit(5), Filter::new().kinds([1]).tag('t', ["x"])];
         let others = [Filter::new().limit(6), Filter::new().kinds([1]).tag('t', ["x"])];
         let cursor = Cursor { after: position(1), matched: vec![2, 7] };
-        memo.remember(&filters, &cursor);
+        let late = Cursor { after: position(1), matched: vec![3, 8] };
+        memo.remember(&filters, &late, 10);
+        memo.remember(&filters, &cursor, 9);
         assert_eq!(memo.resume(&others, position(1), 9), Cursor::behind(position(1)));
         assert_eq!(memo.resume(&filters, position(2), 9), Cursor::behind(position(2)));
         assert_eq!(memo.resume(&filters, position(1), 9), cursor);
         assert_eq!(memo.resume(&filters, position(1), 9), Cursor::behind(position(1)));
+        assert_eq!(memo.resume(&filters, position(1), 10), late);
     }
 
     #[test]
@@ -109,7 +116,7 @@ mod tests {
         let filters = [Filter::new(), Filter::new()];
         let many = i64::try_from(REMEMBERED_MAX).unwrap() + 10;
         for at in 0..many {
-            memo.remember(&filters, &Cursor { after: position(at), matched: vec![1, 2] });
+            memo.remember(&filters, &Cursor { after: position(at), matched: vec![1, 2] }, 1);
         }
         assert_eq!(memo.known.len(), REMEMBERED_MAX);
         assert_eq!(memo.resume(&filters, position(9), 1), Cursor::behind(position(9)));

@@ -253,10 +253,13 @@ pub fn an_address_is_deleted_up_to_the_time_of_the_request(make: Make<'_>) {
     let page = |at: i64| event(1, at, 30_023, &[&["d", "x"]], "");
     let other = event(1, NOW - 9, 30_023, &[&["d", "y"]], "");
     let profile = event(1, NOW - 9, 0, &[], "");
-    store.put_batch(&[page(NOW - 3), other.clone(), profile], NOW).unwrap();
+    let same_second = event(1, NOW - 2, 30_023, &[&["d", "z"]], "");
+    store.put_batch(&[page(NOW - 3), other.clone(), profile, same_second], NOW).unwrap();
     let pages = format!("30023:{}:x", author(1));
     let profiles = format!("0:{}:", author(1));
-    let request = event(1, NOW - 2, 5, &[&["a", &pages], &["a", &profiles]], "");
+    let z = format!("30023:{}:z", author(1));
+    let named: &[&[&str]] = &[&["a", &pages], &["a", &profiles], &["a", &z]];
+    let request = event(1, NOW - 2, 5, named, "");
     assert_eq!(put(&*store, &request), Stored);
     assert_eq!(everything(&*store), [request.id, other.id]);
     assert_eq!(put(&*store, &page(NOW - 3)), Deleted);
@@ -528,6 +531,7 @@ pub fn times_at_the_ends_of_their_range_are_kept(make: Make<'_>) {
         }
     }
     assert_eq!(store.sweep_expired(i64::MAX).unwrap(), 0);
+    assert_eq!(store.count(&[Filter::new()], i64::MAX).unwrap(), times.len() as u64);
     clean(&*store);
 }
 
@@ -644,6 +648,12 @@ pub fn figures_follow_what_is_kept(make: Make<'_>) {
     store.flush().unwrap();
     let report = store.check().unwrap();
     assert_eq!((report.events, report.deletion_marks), (2, 1));
+    // What no event can have as its address leaves no mark.
+    let regular = format!("1:{}:x", author(1));
+    let replaceable_with_identifier = format!("0:{}:x", author(1));
+    let tags: &[&[&str]] = &[&["a", &regular], &["a", &replaceable_with_identifier]];
+    put(&*store, &event(1, NOW - 1, 5, tags, ""));
+    assert_eq!(store.check().unwrap().deletion_marks, 1);
     // Both have id, author, kind and author+kind; the request also an `e` tag.
     assert_eq!(report.index_entries, 9);
 }

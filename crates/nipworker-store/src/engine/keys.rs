@@ -231,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn ids_and_public_keys_take_half_their_length() {
+        let mut key = Vec::new();
+        push_value(&mut key, &"ab".repeat(32));
+        assert_eq!(key, [&[0][..], &[0xab; 32]].concat());
+    }
+
+    #[test]
     fn no_key_grows_with_what_an_author_writes() {
         let huge = "x".repeat(100_000);
         let event = event(1, NOW, 30_000, &[&["d", &huge], &["t", &huge]], &huge);

@@ -15,7 +15,7 @@ use super::{
 
 /// Where candidates come from.
 enum Source<'s> {
-    /// Known beforehand, sorted, each once.
+    /// Known beforehand, sorted.
     Listed(std::vec::IntoIter<Position>),
     /// The event range itself; rows come along.
     Events(Box<dyn KvCursor + 's>),
@@ -173,7 +173,7 @@ fn listed(
             positions.push(position);
         }
     }
+    // An id that is named twice is passed over like an event of two merged ranges.
     positions.sort_unstable();
-    positions.dedup();
     Ok(positions)
 }
