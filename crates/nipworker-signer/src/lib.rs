@@ -40,6 +40,9 @@ mod verify;
 #[cfg(test)]
 mod bip340_tests;
 
+/// The base types that stand in this crate's interface.
+pub use nipworker_protocol as protocol;
+
 pub use key::{KeyError, SecretKey, npub, parse_public_key};
 pub use nipworker_pool::{BatchError, Pool, PoolConfig, PoolError, PoolMetrics};
 pub use private_key::PrivateKeySigner;

@@ -1,0 +1,50 @@
+//! The domain's answers in the words of the edge.
+
+use std::{fmt::Display, time::Duration};
+
+use nipworker_schema::{CryptoEdge, FailureCode, PublicKeyIsT, SignedT, VerdictsT};
+use nipworker_signer::{
+    BatchError, SignerError,
+    protocol::{Event, PublicKey},
+};
+
+pub(crate) fn failed(code: FailureCode, reason: impl Display, transient: bool) -> CryptoEdge {
+    CryptoEdge::failed(code, reason.to_string(), transient)
+}
+
+pub(crate) fn busy(what: &str, limit: usize) -> CryptoEdge {
+    failed(FailureCode::Busy, format_args!("{limit} {what}, which is the limit"), true)
+}
+
+pub(crate) fn signer_too_slow(deadline: Duration) -> CryptoEdge {
+    let seconds = deadline.as_secs_f64();
+    failed(FailureCode::Timeout, format_args!("no answer of the signer in {seconds} s"), true)
+}
+
+pub(crate) fn verdicts(result: Result<Vec<bool>, BatchError>) -> CryptoEdge {
+    match result {
+        Ok(valid) => CryptoEdge::encode(VerdictsT { valid }),
+        Err(error @ BatchError::TooManyJobs { .. }) => failed(FailureCode::Busy, error, true),
+        Err(error @ BatchError::Closed) => failed(FailureCode::Closed, error, false),
+        Err(error) => failed(FailureCode::Worker, error, true),
+    }
+}
+
+fn signer_failed(error: SignerError) -> CryptoEdge {
+    let transient = error.is_transient();
+    failed(FailureCode::Signer, error, transient)
+}
+
+pub(crate) fn signed(result: Result<Event, SignerError>) -> CryptoEdge {
+    match result {
+        Ok(event) => CryptoEdge::encode(SignedT { event: event.into() }),
+        Err(error) => signer_failed(error),
+    }
+}
+
+pub(crate) fn public_key(result: Result<PublicKey, SignerError>) -> CryptoEdge {
+    match result {
+        Ok(key) => CryptoEdge::encode(PublicKeyIsT { pubkey: key.into() }),
+        Err(error) => signer_failed(error),
+    }
+}
