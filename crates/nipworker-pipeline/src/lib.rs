@@ -50,10 +50,13 @@ mod hub;
 mod ingest;
 mod source;
 
+/// The base types that stand in this crate's interface.
+pub use nipworker_protocol as protocol;
+
 pub use hub::{
     AbandonedFuture, Claim, CloseReason, DEFAULT_QUEUE_EVENTS, Hub, HubConfig, HubError,
-    MAX_QUEUED_NEWS, Offered, Overflow, Plan, RelayNews, RelayState, ReplayCursor, RoomFuture,
-    SubscriptionEvent, SubscriptionSpec, SubscriptionStats, SubscriptionStream, Unfinished,
+    MAX_QUEUED_NEWS, Offered, Overflow, Plan, Progress, RelayNews, RelayState, ReplayCursor,
+    RoomFuture, SubscriptionEvent, SubscriptionSpec, SubscriptionStats, SubscriptionStream,
 };
 pub use ingest::{
     Accepted, Candidate, Genuine, Ingest, IngestStats, Kept, MAX_RELAYS_COUNTED, Pipeline,

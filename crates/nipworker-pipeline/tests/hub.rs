@@ -202,8 +202,8 @@ fn a_query_ends_and_leaves_the_register_when_all_is_delivered() {
     assert!(hub.cache_done("q", claim));
     assert!(hub.relays_asked("q", ["wss://a", "wss://b"]));
     hub.relay("q", &"wss://a".into(), RelayNews::EndOfStored);
-    assert_eq!(hub.waiting_for_relays().len(), 1);
-    hub.deadline("q");
+    assert_eq!(hub.waiting_for_relays(), [("q".into(), claim)]);
+    hub.deadline("q", claim);
     assert!(hub.is_empty());
     assert_eq!(block_on(hub.abandoned()).len(), 1, "the late relay is told to stop");
     let items: Vec<_> = block_on(stream.collect());
@@ -400,7 +400,7 @@ proptest! {
                 }
             }
             if n == deadline_after {
-                hub.deadline("s");
+                hub.deadline("s", claim);
                 // A deadline before relays were asked ends nothing.
                 late = asked;
             }

@@ -8,7 +8,7 @@ mod subscription;
 mod types;
 
 pub use config::{DEFAULT_QUEUE_EVENTS, HubConfig, Overflow, Plan, SubscriptionSpec};
-pub use registry::{AbandonedFuture, Hub, HubError, Offered, RoomFuture, Unfinished};
+pub use registry::{AbandonedFuture, Hub, HubError, Offered, Progress, RoomFuture};
 pub use stats::SubscriptionStats;
 pub use stream::SubscriptionStream;
 pub use subscription::MAX_QUEUED_NEWS;

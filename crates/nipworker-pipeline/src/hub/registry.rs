@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
@@ -55,9 +55,9 @@ pub enum Offered {
     Gone,
 }
 
-/// A subscription that was begun and is not where it should be, for a driver that takes over.
+/// How far a subscription has come, for a driver that takes over.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unfinished {
+pub struct Progress {
     /// Its name.
     pub id: Arc<str>,
     /// What it wants.
@@ -108,6 +108,7 @@ pub(super) struct Inner {
     abandoned: Mutex<Abandoned>,
     abandoned_waker: AtomicWaker,
     is_closed: AtomicBool,
+    claims: AtomicU64,
 }
 
 impl Inner {
@@ -181,6 +182,7 @@ impl Hub {
             abandoned: Mutex::default(),
             abandoned_waker: AtomicWaker::new(),
             is_closed: AtomicBool::new(false),
+            claims: AtomicU64::new(0),
         }))
     }
 
@@ -231,6 +233,11 @@ impl Hub {
         self.0.get(id).map(|shared| Arc::clone(&shared.lock().0.filters))
     }
 
+    /// Events that may wait for a subscription's reader.
+    pub fn capacity(&self, id: &str) -> Option<usize> {
+        self.0.get(id).map(|shared| shared.lock().0.capacity())
+    }
+
     /// Whether a subscription has been given an event, or will be.
     pub fn has_seen(&self, id: &str, event: &EventId) -> bool {
         self.0.get(id).is_some_and(|shared| shared.lock().0.has_seen(event))
@@ -238,37 +245,48 @@ impl Hub {
 
     /// Claims the right to drive a subscription; earlier claims end. `None` when there is no such
     /// subscription.
-    pub fn begin(&self, id: &str) -> Option<(Claim, Unfinished)> {
+    pub fn begin(&self, id: &str) -> Option<(Claim, Progress)> {
         let shared = self.0.get(id)?;
+        let claim = Claim(self.0.claims.fetch_add(1, Ordering::Relaxed) + 1);
         let begun = shared.with(|subscription| {
-            let claim = subscription.begin();
-            (claim, unfinished(&shared.id, subscription))
+            subscription.begin(claim);
+            (claim, progress(&shared.id, subscription))
         });
+        // Who waited under an earlier claim learns that it has ended.
+        shared.wake_waiters();
         self.remove_if_closed(&shared);
         Some(begun)
     }
 
+    /// How far a subscription has come; `None` when there is no such subscription.
+    pub fn progress(&self, id: &str) -> Option<Progress> {
+        self.0.get(id).map(|shared| progress(&shared.id, &shared.lock().0))
+    }
+
     /// Subscriptions that were begun and for which the cache was not read to its end or relays
     /// were not asked: what a new driver has to go on with.
-    pub fn unfinished(&self) -> Vec<Unfinished> {
+    pub fn unfinished(&self) -> Vec<Progress> {
         let all = self.0.all().into_iter();
         all.filter_map(|shared| {
             let state = shared.lock();
             let subscription = &state.0;
-            let is_unfinished = subscription.is_begun
-                && !subscription.is_closed()
+            let is_unfinished = subscription.current_claim().is_some()
                 && !(subscription.cache_done && subscription.relays_asked);
-            is_unfinished.then(|| unfinished(&shared.id, subscription))
+            is_unfinished.then(|| progress(&shared.id, subscription))
         })
         .collect()
     }
 
-    /// Names of subscriptions that wait for relays to have sent all they had.
-    pub fn waiting_for_relays(&self) -> Vec<Arc<str>> {
+    /// Subscriptions that wait for relays to have sent all they had, each with the claim for
+    /// [`Hub::deadline`].
+    pub fn waiting_for_relays(&self) -> Vec<(Arc<str>, Claim)> {
         let all = self.0.all().into_iter();
-        all.filter(|shared| shared.lock().0.is_waiting_for_relays())
-            .map(|shared| Arc::clone(&shared.id))
-            .collect()
+        all.filter_map(|shared| {
+            let state = shared.lock();
+            let claim = state.0.current_claim()?;
+            state.0.is_waiting_for_relays().then(|| (Arc::clone(&shared.id), claim))
+        })
+        .collect()
     }
 
     /// Where the next page of the cache begins; `None` when the claim has ended.
@@ -371,7 +389,12 @@ impl Hub {
     /// Waits until `events` fit into the queue, or as many as it can ever hold, or until the
     /// subscription is gone. Cancel safe.
     pub fn room(&self, id: &str, events: usize) -> RoomFuture {
-        RoomFuture { shared: self.0.get(id), events, key: None }
+        RoomFuture { shared: self.0.get(id), events, claim: None, key: None }
+    }
+
+    /// As [`Hub::room`], for a page of the cache: it also ends when the claim does.
+    pub fn room_for_page(&self, id: &str, claim: Claim, events: usize) -> RoomFuture {
+        RoomFuture { shared: self.0.get(id), events, claim: Some(claim), key: None }
     }
 
     /// A relay has sent all it had stored, or closed the subscription, or cannot be reached.
@@ -402,12 +425,16 @@ impl Hub {
         readers
     }
 
-    /// The relays had time enough: those that have not answered count as failed.
-    pub fn deadline(&self, id: &str) {
-        if let Some(shared) = self.0.get(id) {
-            shared.with(Subscription::deadline);
-            self.remove_if_closed(&shared);
-        }
+    /// The relays had time enough: those that have not answered count as failed. No effect when
+    /// the claim has ended.
+    pub fn deadline(&self, id: &str, claim: Claim) {
+        let Some(shared) = self.0.get(id) else { return };
+        shared.with(|subscription| {
+            if subscription.holds(claim) {
+                subscription.deadline();
+            }
+        });
+        self.remove_if_closed(&shared);
     }
 
     /// Ends a subscription. Returns whether it was there. What waits for the reader stays there.
@@ -472,8 +499,8 @@ impl Hub {
     }
 }
 
-fn unfinished(id: &Arc<str>, subscription: &Subscription) -> Unfinished {
-    Unfinished {
+fn progress(id: &Arc<str>, subscription: &Subscription) -> Progress {
+    Progress {
         id: Arc::clone(id),
         filters: Arc::clone(&subscription.filters),
         plan: subscription.plan.clone(),
@@ -482,11 +509,12 @@ fn unfinished(id: &Arc<str>, subscription: &Subscription) -> Unfinished {
     }
 }
 
-/// See [`Hub::room`]. Its output says whether the subscription is still there.
+/// See [`Hub::room`]. Its output says whether the subscription, or the claim, is still there.
 #[must_use = "futures do nothing unless polled"]
 pub struct RoomFuture {
     shared: Option<Arc<Shared>>,
     events: usize,
+    claim: Option<Claim>,
     key: Option<u64>,
 }
 
@@ -494,10 +522,10 @@ impl Future for RoomFuture {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let Self { shared, events, key } = &mut *self;
+        let Self { shared, events, claim, key } = &mut *self;
         let Some(shared) = shared else { return Poll::Ready(false) };
         let (subscription, waiters) = &mut *shared.lock();
-        if subscription.is_closed() {
+        if subscription.is_closed() || claim.is_some_and(|claim| !subscription.holds(claim)) {
             return Poll::Ready(false);
         }
         if subscription.room() >= (*events).min(subscription.capacity()) {

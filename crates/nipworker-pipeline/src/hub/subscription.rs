@@ -47,8 +47,7 @@ pub(super) struct Subscription {
     buffered: HashSet<u64>,
     /// Live events that found the buffer full. The cache may still bring them.
     missed: HashMap<u64, Source>,
-    claims: u64,
-    pub(super) is_begun: bool,
+    claim: Option<Claim>,
     pub(super) cursor: ReplayCursor,
     pub(super) cache_done: bool,
     pub(super) relays_asked: bool,
@@ -89,8 +88,7 @@ impl Subscription {
             buffer: VecDeque::new(),
             buffered: HashSet::new(),
             missed: HashMap::new(),
-            claims: 0,
-            is_begun: false,
+            claim: None,
             cursor: ReplayCursor::default(),
             cache_done,
             relays_asked,
@@ -115,14 +113,13 @@ impl Subscription {
         self.closed.is_some()
     }
 
-    pub(super) fn claim(&mut self) -> Claim {
-        self.is_begun = true;
-        self.claims += 1;
-        Claim(self.claims)
+    /// The claim that holds, if the subscription was begun and is open.
+    pub(super) fn current_claim(&self) -> Option<Claim> {
+        self.claim.filter(|_| !self.is_closed())
     }
 
     pub(super) fn holds(&self, claim: Claim) -> bool {
-        !self.is_closed() && self.claims == claim.0
+        self.current_claim() == Some(claim)
     }
 
     /// Free places in the queue, of `capacity` at most.
@@ -315,11 +312,10 @@ impl Subscription {
         }
     }
 
-    /// A subscription without cache and relays has nothing stored to wait for.
-    pub(super) fn begin(&mut self) -> Claim {
-        let claim = self.claim();
+    /// Takes a new driver. A subscription without cache and relays has nothing stored to wait for.
+    pub(super) fn begin(&mut self, claim: Claim) {
+        self.claim = Some(claim);
         self.check_complete();
-        claim
     }
 
     pub(super) fn close(&mut self, reason: CloseReason) {

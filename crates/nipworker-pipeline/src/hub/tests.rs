@@ -17,7 +17,7 @@ fn subscription(capacity: usize, plan: Plan, overflow: Overflow) -> Subscription
     spec.overflow = overflow;
     spec.queue_events = Some(capacity);
     let mut subscription = Subscription::new(spec, &HubConfig::default());
-    subscription.begin();
+    subscription.begin(Claim(1));
     subscription
 }
 
@@ -191,8 +191,9 @@ fn news_of_relays_are_bounded_and_never_push_out_events() {
 #[test]
 fn a_later_claim_ends_the_earlier_one() {
     let mut s = subscription(2, Plan::default(), Overflow::default());
-    let first = s.claim();
-    let second = s.claim();
+    let (first, second) = (Claim(1), Claim(2));
+    assert!(s.holds(first));
+    s.begin(second);
     assert!(!s.holds(first) && s.holds(second));
     s.close(CloseReason::Unsubscribed);
     assert!(!s.holds(second));
