@@ -42,7 +42,7 @@
 //!
 //! # Features
 //!
-//! `chaos`: adds [`Pool::kill_thread`], which tests use to make a worker thread die.
+//! `chaos`: adds `Pool::kill_thread`, which tests use to make a worker thread die.
 
 mod config;
 mod coordinator;

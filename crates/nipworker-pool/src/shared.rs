@@ -31,7 +31,7 @@ pub(crate) struct Slot {
     /// The batch the thread has taken and not put down yet.
     pub(crate) lease: Mutex<Option<Arc<Batch>>>,
     pub(crate) dead: AtomicBool,
-    /// Set by [`crate::Pool::kill_thread`].
+    /// Set by `Pool::kill_thread`.
     #[cfg(feature = "chaos")]
     pub(crate) kill: AtomicBool,
 }
