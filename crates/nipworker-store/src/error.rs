@@ -2,8 +2,7 @@
 
 use crate::KvError;
 
-/// Why a store did not do what it was asked. Nothing of the request took effect, unless the
-/// variant says otherwise.
+/// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -26,7 +26,8 @@ pub trait EventStore: Send + Sync {
     /// one outcome for each event, in the same order, and comes after the commit.
     ///
     /// # Errors
-    /// [`StoreError::Kv`] and [`StoreError::Damaged`]; then none of the batch was taken in.
+    /// [`StoreError::Damaged`]: none of the batch was taken in. [`StoreError::Kv`]: none or all of
+    /// it was, where an input/output error left that open; putting it again is safe and finds out.
     fn put_batch(
         &self,
         events: &[Verified<Event>],

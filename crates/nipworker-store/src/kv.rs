@@ -20,10 +20,12 @@ pub trait OrderedKv: Send + Sync {
     /// [`KvError::Io`], [`KvError::Corrupt`], [`KvError::Unavailable`].
     fn snapshot(&self) -> Result<Box<dyn KvSnapshot>, KvError>;
 
-    /// Applies a batch: all of it or, on an error, nothing.
+    /// Applies a batch as a whole.
     ///
     /// # Errors
-    /// Any [`KvError`].
+    /// Any [`KvError`]. Then the batch was not applied, except that after [`KvError::Io`],
+    /// [`KvError::Full`] and [`KvError::Corrupt`] it may have been: as a whole, and visible to the
+    /// next snapshot.
     fn commit(&self, batch: &WriteBatch) -> Result<(), KvError>;
 
     /// Figures that are cheap to have.

@@ -121,12 +121,12 @@ fn a_disk_that_refuses_costs_the_commit_and_service_resumes_when_it_recovers() {
         let mut acknowledged = Vec::new();
         // Refusing after each number of operations goes through every step of a commit.
         for healthy in 0..12 {
-            let batch: Vec<_> = (0..20)
+            let batch: Vec<_> = (0..6)
                 .map(|n| samples::note(1, samples::NOW - healthy * 100 - n, &"x".repeat(3_000)))
                 .collect();
             disk.fail_after(healthy, errno);
             match store.put_batch(&batch, samples::NOW) {
-                Ok(outcomes) => assert_eq!(outcomes, vec![PutOutcome::Stored; 20]),
+                Ok(outcomes) => assert_eq!(outcomes, vec![PutOutcome::Stored; 6]),
                 Err(error) => {
                     assert!(disk.has_refused(), "{error}");
                     assert!(error.is_transient(), "{error:?}");
