@@ -71,8 +71,8 @@ fn one_case(store: &dyn EventStore, seed: u64) {
     let mut twin = NaiveStore::new();
     let mut made: Vec<Verified<Event>> = Vec::new();
     let mut now = samples::NOW;
-    for step in 0..8 {
-        let batch: Vec<_> = (0..rng.below(8))
+    for step in 0..6 {
+        let batch: Vec<_> = (0..rng.below(10))
             .map(|_| {
                 if !made.is_empty() && rng.one_in(6) {
                     return rng.pick(&made).clone();
@@ -95,7 +95,7 @@ fn one_case(store: &dyn EventStore, seed: u64) {
                 "seed {seed}, step {step}: swept"
             );
         }
-        for _ in 0..3 {
+        for _ in 0..2 {
             let filters: Vec<_> =
                 (0..=rng.below(3)).map(|_| random_filter(&mut rng, &made)).collect();
             compare(store, &twin, &filters, now, &mut rng, &format!("seed {seed}, step {step}"));
@@ -122,7 +122,7 @@ fn compare(
     context: &str,
 ) {
     let expected = twin.query(filters, now);
-    let mut request = PageRequest::first(1 + rng.below(6));
+    let mut request = PageRequest::first(1 + rng.below(10));
     let forgetful = rng.one_in(2);
     let mut answer = Vec::new();
     loop {
