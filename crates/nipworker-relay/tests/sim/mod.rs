@@ -47,6 +47,10 @@ pub struct SimRelay {
     pub asked: Vec<(Duration, Vec<Filter>)>,
     pub got_events: Vec<String>,
     pub frames: usize,
+    /// The present connection is cut, and stays so until it is replaced.
+    pub cut: bool,
+    /// REQs that the relay ended by itself; a CLOSE may have been under way.
+    pub ended: BTreeSet<String>,
     dialling: Option<ConnectionId>,
     seen: BTreeSet<ConnectionId>,
 }
@@ -66,26 +70,32 @@ impl SimRelay {
             asked: Vec::new(),
             got_events: Vec::new(),
             frames: 0,
+            cut: false,
+            ended: BTreeSet::new(),
             dialling: None,
             seen: BTreeSet::new(),
         }
     }
 
+    fn is_cut(&self) -> bool {
+        self.cut || self.manner == Manner::Cut
+    }
+
     fn say(&mut self, message: &RelayMessage) {
-        if self.manner != Manner::Cut {
+        if !self.is_cut() {
             self.inbox.push(Incoming::Text(message.to_frame()));
         }
     }
 
     fn send_event(&mut self, wire: &str, event: &Event) {
-        if self.manner != Manner::Cut {
+        if !self.is_cut() {
             self.inbox.push(Incoming::Text(RelayMessage::event_frame(wire, &event.to_json())));
         }
     }
 
     fn hear(&mut self, time: Duration, frame: &Outgoing) {
         self.frames += 1;
-        if self.manner == Manner::Cut {
+        if self.is_cut() {
             return;
         }
         let text = match frame {
@@ -103,10 +113,8 @@ impl SimRelay {
                 self.answer(&subscription, &filters);
             }
             ClientMessage::Close { subscription } => {
-                assert!(
-                    self.subscriptions.remove(&subscription).is_some(),
-                    "closed what is not open"
-                );
+                let open = self.subscriptions.remove(&subscription).is_some();
+                assert!(open || self.ended.remove(&subscription), "closed what is not open");
             }
             ClientMessage::Event(event) => {
                 let event: Event = serde_json::from_str(event.get()).unwrap();
@@ -169,6 +177,8 @@ impl SimRelay {
 
     fn hang_up(&mut self) {
         self.connection = None;
+        self.cut = false;
+        self.ended.clear();
         self.subscriptions.clear();
         self.inbox.clear();
         self.reading = false;
@@ -253,7 +263,7 @@ impl Sim {
 
     pub fn say(&mut self, number: usize, frame: &str) {
         let relay = self.relay(number);
-        if relay.connection.is_some() {
+        if relay.connection.is_some() && !relay.is_cut() {
             relay.inbox.push(Incoming::Text(frame.to_owned()));
         }
         self.exchange();
