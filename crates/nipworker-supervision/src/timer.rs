@@ -8,16 +8,20 @@ use std::time::{Duration, Instant};
 
 use crate::util::{guarded, lock};
 
-/// How long the thread stays around with nothing to wait for.
+/// How long the thread stays around with nothing to wait for, and the longest that it sleeps: most
+/// alarms are taken back before they go off, and taking back does not wake it.
 const LINGER: Duration = Duration::from_millis(500);
 
-static TIMER: Mutex<Table> = Mutex::new(Table { due: BTreeMap::new(), next_id: 0, running: false });
+static TIMER: Mutex<Table> =
+    Mutex::new(Table { due: BTreeMap::new(), next_id: 0, running: false, wakes_at: None });
 static CHANGED: Condvar = Condvar::new();
 
 struct Table {
     due: BTreeMap<(Instant, u64), Waker>,
     next_id: u64,
     running: bool,
+    /// When the thread looks again by itself.
+    wakes_at: Option<Instant>,
 }
 
 /// A point in time that a future waits for.
@@ -47,7 +51,7 @@ impl Alarm {
             table.next_id += 1;
             (at, table.next_id)
         });
-        let first = table.due.first_key_value().is_none_or(|(first, _)| key < *first);
+        let too_late = table.wakes_at.is_some_and(|wakes_at| at < wakes_at);
         let old = table.due.insert(key, cx.waker().clone());
         let start = !table.running;
         table.running = true;
@@ -60,7 +64,7 @@ impl Alarm {
                 lock(&TIMER).running = false;
                 cx.waker().wake_by_ref();
             }
-        } else if first {
+        } else if too_late {
             CHANGED.notify_one();
         }
         Poll::Pending
@@ -88,13 +92,15 @@ fn run() {
                 table = lock(&TIMER);
                 continue;
             }
-            Some((&(at, _), _)) => at - now,
+            Some((&(at, _), _)) => (at - now).min(LINGER),
             None => LINGER,
         };
         let idle = table.due.is_empty();
+        table.wakes_at = Some(now + wait);
         let (back, timed_out) =
             CHANGED.wait_timeout(table, wait).unwrap_or_else(std::sync::PoisonError::into_inner);
         table = back;
+        table.wakes_at = None;
         if idle && timed_out.timed_out() && table.due.is_empty() {
             table.running = false;
             return;

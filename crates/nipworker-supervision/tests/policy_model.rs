@@ -1,0 +1,288 @@
+//! The policy against any sequence of events: a state machine that proptest drives.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use nipworker_supervision::policy::{
+    Action, Backoff, Cause, ChildPolicy, Event, ExitKind, Intensity, Node, NodePolicy,
+    RestartPolicy, StopMode, Strategy as Restart,
+};
+use proptest::prelude::*;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+
+/// What the world may do to a supervisor. Children are picked by a number modulo what fits.
+#[derive(Clone, Debug)]
+enum Deed {
+    /// A child that starts is up.
+    Up(usize),
+    /// A child that is alive ends.
+    End(usize, ExitKind),
+    /// A back-off is over.
+    Timer(usize),
+    Replace(usize),
+    Pass(u64),
+    Start,
+    Stop(StopMode),
+    /// An answer that comes too late, or from nowhere.
+    Noise(usize, u8),
+}
+
+#[derive(Clone, Debug)]
+struct Plan {
+    policy: NodePolicy,
+}
+
+struct Reference;
+
+impl ReferenceStateMachine for Reference {
+    type State = Plan;
+    type Transition = Deed;
+
+    fn init_state() -> BoxedStrategy<Plan> {
+        let restart = prop_oneof![
+            3 => Just(RestartPolicy::Permanent),
+            1 => Just(RestartPolicy::Transient),
+            1 => Just(RestartPolicy::Temporary),
+        ];
+        let child = (restart, 0_u64..50, 0.0_f64..1.0).prop_map(|(restart, min, jitter)| {
+            let backoff = Backoff {
+                min: Duration::from_millis(min),
+                max: Duration::from_millis(400),
+                factor: 2.0,
+                jitter,
+                reset_after: Duration::from_secs(5),
+            };
+            ChildPolicy { restart, backoff }
+        });
+        let strategy = prop_oneof![
+            Just(Restart::OneForOne),
+            Just(Restart::OneForAll),
+            Just(Restart::RestForOne)
+        ];
+        (prop::collection::vec(child, 1..6), strategy, 0_u32..6, 1_u64..20, any::<u64>())
+            .prop_map(|(children, strategy, max_restarts, secs, seed)| {
+                let intensity = Intensity { max_restarts, within: Duration::from_secs(secs) };
+                Plan { policy: NodePolicy { strategy, intensity, children, seed } }
+            })
+            .boxed()
+    }
+
+    fn transitions(_: &Plan) -> BoxedStrategy<Deed> {
+        let kind = prop_oneof![2 => Just(ExitKind::Failed), 1 => Just(ExitKind::Normal)];
+        let mode = prop_oneof![Just(StopMode::Keep), Just(StopMode::Drain), Just(StopMode::Kill)];
+        prop_oneof![
+            12 => any::<usize>().prop_map(Deed::Up),
+            8 => (any::<usize>(), kind).prop_map(|(i, kind)| Deed::End(i, kind)),
+            6 => any::<usize>().prop_map(Deed::Timer),
+            1 => any::<usize>().prop_map(Deed::Replace),
+            4 => (0_u64..4000).prop_map(Deed::Pass),
+            1 => Just(Deed::Start),
+            1 => mode.prop_map(Deed::Stop),
+            2 => (0_usize..8, any::<u8>()).prop_map(|(i, what)| Deed::Noise(i, what)),
+        ]
+        .boxed()
+    }
+
+    fn apply(state: Plan, _: &Deed) -> Plan {
+        state
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Seen {
+    Down,
+    Starting,
+    Up,
+}
+
+/// The supervisor, and the world as its actions have made it.
+struct World {
+    node: Node,
+    policy: NodePolicy,
+    now: Duration,
+    children: Vec<Seen>,
+    asked_to_stop: Vec<bool>,
+    timers: Vec<bool>,
+    starts: VecDeque<Duration>,
+    up: bool,
+    down: bool,
+}
+
+impl World {
+    fn step(&mut self, event: Event) {
+        let before = self.children.clone();
+        let actions = self.node.step(self.now, event);
+        let ended = match event {
+            Event::Down(i, _) if i < before.len() => Some(i),
+            _ => None,
+        };
+        for action in actions {
+            match action {
+                Action::Start(i) => {
+                    assert_eq!(self.children[i], Seen::Down, "two incarnations of {i}");
+                    self.children[i] = Seen::Starting;
+                    self.asked_to_stop[i] = false;
+                    self.timers[i] = false;
+                    self.down = false;
+                    // Ordered start: under a group strategy one at a time, after those before it.
+                    if self.policy.strategy != Restart::OneForOne || !self.up {
+                        let starting =
+                            self.children.iter().filter(|c| **c == Seen::Starting).count();
+                        assert_eq!(starting, 1, "started at the same time");
+                    }
+                    if self.up {
+                        self.starts.push_back(self.now);
+                    }
+                }
+                Action::Stop(i, _) => {
+                    assert_ne!(self.children[i], Seen::Down, "stopped what is not there");
+                    self.asked_to_stop[i] = true;
+                }
+                Action::Timer(i, wait) => {
+                    assert_eq!(Some(i), ended, "only who ended waits");
+                    let longest = self.policy.children[i].backoff.max * 2;
+                    assert!(wait <= longest, "{wait:?}");
+                    self.timers[i] = true;
+                }
+                Action::Finished(i) => {
+                    assert_ne!(self.policy.children[i].restart, RestartPolicy::Permanent);
+                    assert_eq!(self.children[i], Seen::Down);
+                }
+                Action::NodeUp => {
+                    assert!(!self.up, "up twice");
+                    self.up = true;
+                    assert!(self.children.iter().all(|c| *c != Seen::Starting));
+                }
+                Action::NodeDown(cause) => {
+                    self.up = false;
+                    self.down = true;
+                    self.starts.clear();
+                    assert!(self.children.iter().all(|c| *c == Seen::Down), "{cause:?}");
+                    if let Cause::Escalated(i) = cause {
+                        assert_ne!(self.policy.children[i].restart, RestartPolicy::Temporary);
+                    }
+                }
+            }
+        }
+        self.check(event, &before);
+    }
+
+    fn check(&self, event: Event, before: &[Seen]) {
+        for (i, seen) in self.children.iter().enumerate() {
+            assert_eq!(self.node.is_alive(i), *seen != Seen::Down, "child {i}");
+        }
+        // Alone, a failure is nobody else's business.
+        if self.policy.strategy == Restart::OneForOne
+            && self.node.is_running()
+            && let Event::Down(i, _) = event
+        {
+            for j in (0..before.len()).filter(|&j| j != i) {
+                if before[j] == Seen::Up {
+                    assert_eq!(self.children[j], Seen::Up, "bystander {j} was touched");
+                    assert!(!self.asked_to_stop[j] || before[j] != self.children[j] || j != i);
+                }
+            }
+        }
+        // Whatever happens, starts within a period are bounded: one per restart and child.
+        let Intensity { max_restarts, within } = self.policy.intensity;
+        if self.policy.strategy == Restart::OneForOne {
+            let in_period =
+                self.starts.iter().filter(|at| self.now.saturating_sub(**at) <= within).count();
+            let replaced = 64;
+            assert!(in_period <= max_restarts as usize + replaced, "{in_period}");
+        }
+        // Nothing is stuck: there is always something to wait for, unless all is well or over.
+        let pending = self.children.contains(&Seen::Starting)
+            || self.timers.iter().any(|timer| *timer)
+            || self.asked_to_stop.iter().zip(&self.children).any(|(a, c)| *a && *c != Seen::Down);
+        assert!(self.up || self.down || pending, "stuck");
+        if self.up && !pending {
+            for (i, child) in self.children.iter().enumerate() {
+                assert!(*child == Seen::Up || self.node.is_finished(i), "child {i} was forgotten");
+            }
+        }
+    }
+
+    fn alive(&self, wanted: impl Fn(Seen) -> bool, pick: usize) -> Option<usize> {
+        let all: Vec<usize> =
+            (0..self.children.len()).filter(|&i| wanted(self.children[i])).collect();
+        (!all.is_empty()).then(|| all[pick % all.len()])
+    }
+}
+
+impl StateMachineTest for World {
+    type SystemUnderTest = Self;
+    type Reference = Reference;
+
+    fn init_test(plan: &Plan) -> Self {
+        let count = plan.policy.children.len();
+        let mut world = Self {
+            node: Node::new(plan.policy.clone()),
+            policy: plan.policy.clone(),
+            now: Duration::ZERO,
+            children: vec![Seen::Down; count],
+            asked_to_stop: vec![false; count],
+            timers: vec![false; count],
+            starts: VecDeque::new(),
+            up: false,
+            down: true,
+        };
+        world.step(Event::Start);
+        world
+    }
+
+    fn apply(mut world: Self, _: &Plan, deed: Deed) -> Self {
+        match deed {
+            Deed::Up(pick) => {
+                if let Some(i) = world.alive(|c| c == Seen::Starting, pick) {
+                    world.children[i] = Seen::Up;
+                    world.step(Event::Up(i));
+                }
+            }
+            Deed::End(pick, kind) => {
+                if let Some(i) = world.alive(|c| c != Seen::Down, pick) {
+                    world.children[i] = Seen::Down;
+                    world.step(Event::Down(i, kind));
+                }
+            }
+            Deed::Timer(pick) => {
+                let due: Vec<usize> =
+                    (0..world.timers.len()).filter(|&i| world.timers[i]).collect();
+                if !due.is_empty() {
+                    let i = due[pick % due.len()];
+                    world.timers[i] = false;
+                    world.step(Event::Timer(i));
+                }
+            }
+            Deed::Replace(pick) => {
+                if let Some(i) = world.alive(|c| c == Seen::Up, pick) {
+                    world.step(Event::Restart(i));
+                }
+            }
+            Deed::Pass(ms) => world.now += Duration::from_millis(ms),
+            Deed::Start => world.step(Event::Start),
+            Deed::Stop(mode) => world.step(Event::Stop(mode)),
+            Deed::Noise(i, what) => {
+                // Late or misdirected, but never about a child that is really there.
+                let gone = world.children.get(i).is_none_or(|c| *c == Seen::Down);
+                match what % 3 {
+                    0 if gone => world.step(Event::Up(i)),
+                    1 if gone => world.step(Event::Down(i, ExitKind::Failed)),
+                    2 if world.timers.get(i).is_none_or(|timer| !timer) => {
+                        world.step(Event::Timer(i));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        world
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_policy_keeps_its_rules_whatever_happens(sequential 1..80 => World);
+}
