@@ -3,8 +3,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Recorder, eventually, pool, sequential, spin};
@@ -120,28 +119,33 @@ fn cancelling_one_job_does_not_disturb_another() {
 #[test]
 fn an_urgent_job_passes_the_queue_of_bulk_work() {
     let pool = pool(1);
-    let bulk_items = Arc::new(AtomicU64::new(0));
+    let gate = Arc::new(Barrier::new(2));
+    let order = Arc::new(Mutex::new(Vec::new()));
     let bulk = Recorder::new({
-        let bulk_items = Arc::clone(&bulk_items);
-        move |_| {
-            spin(Duration::from_millis(1));
-            bulk_items.fetch_add(1, SeqCst);
+        let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
+        move |item| {
+            if item == 0 {
+                gate.wait();
+            }
+            order.lock().unwrap().push("bulk");
         }
     });
     let mut spec = JobSpec::new("bulk", vec![Span::new(0, u64::MAX)]);
     spec.priority = Priority::Bulk;
-    let ticket = pool.submit(spec, Arc::clone(&bulk)).unwrap();
-    eventually("the queue is full", || bulk.items() > 20 && pool.metrics().queue_depth >= 2);
-    let at_submit = bulk_items.load(SeqCst);
-    let seen = pool.run_batch(Priority::Urgent, vec![()], {
-        let bulk_items = Arc::clone(&bulk_items);
-        move |()| bulk_items.load(SeqCst)
+    spec.max_batch = 1;
+    let ticket = pool.submit(spec, bulk).unwrap();
+    // The only thread is inside the first item, and others are queued.
+    eventually("the queue is full", || {
+        ticket.stats().running == 1 && pool.metrics().queue_depth >= 2
     });
-    let at_run = futures::executor::block_on(seen).unwrap()[0];
+    let urgent = pool.run_batch(Priority::Urgent, vec![()], {
+        let order = Arc::clone(&order);
+        move |()| order.lock().unwrap().push("urgent")
+    });
+    gate.wait();
+    futures::executor::block_on(urgent).unwrap();
     ticket.cancel();
-    // The batch that was running may end, and at most one more may have been taken meanwhile;
-    // four and more were queued.
-    assert!(at_run - at_submit <= 6, "{} bulk items went first", at_run - at_submit);
+    assert_eq!(order.lock().unwrap()[..2], ["bulk", "urgent"]);
 }
 
 #[test]
