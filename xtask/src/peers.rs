@@ -23,7 +23,7 @@ const NOSTR_SDK: &str = "nostr-sdk==0.45.1";
 /// What the Node client imports.
 const NODE_PACKAGES: [(&str, &str); 2] = [("nostr-tools", "2.25.2"), ("ws", "8.23.0")];
 /// Oldest Node that the packages run on.
-const NODE_MAJOR_MINIMUM: u32 = 18;
+const NODE_MAJOR_MINIMUM: u32 = 20;
 /// The second relay.
 const NOSTR_RS_RELAY: &str = "0.8.12";
 /// The licence checker, where it is not on `PATH`.
