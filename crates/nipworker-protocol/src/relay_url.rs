@@ -55,6 +55,9 @@ impl RelayUrl {
         let rest = rest.split('#').next().unwrap_or_default();
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(path_at);
+        if authority.contains('@') {
+            return Err(RelayUrlError::Host(text.to_owned()));
+        }
         let (host, port) = split_port(authority, text)?;
         let host = normal_host(host, text)?;
         let (path, query) = match path.split_once('?') {
