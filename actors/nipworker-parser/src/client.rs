@@ -28,7 +28,9 @@ pub(crate) fn subscribe(shared: &Shared, request: SubscribeT) -> Result<Driver, 
         failed(FailureCode::NotFound, reason, false)
     };
     let registered = shared.hub.progress(&subscription).ok_or_else(not_registered)?;
-    let plan = Plan { relays, use_cache, use_relays, close_on_eose };
+    // The time that relays have is the reader's affair and not repeated.
+    let relay_deadline = registered.plan.relay_deadline;
+    let plan = Plan { relays, use_cache, use_relays, close_on_eose, relay_deadline };
     let filters = convert::filters(filters).map_err(invalid)?;
     if *registered.filters != *filters || registered.plan != plan {
         return Err(invalid(format_args!(

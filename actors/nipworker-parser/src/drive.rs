@@ -120,7 +120,8 @@ impl Driver {
 
 /// Relays that have not sent everything by then count as failed.
 pub(crate) fn set_deadline(shared: &Arc<Shared>, id: Arc<str>, claim: Claim) {
-    let (hub, time) = (shared.hub.clone(), shared.config.relay_deadline);
+    let hub = shared.hub.clone();
+    let time = hub.relay_deadline(&id).unwrap_or(shared.config.relay_deadline);
     actix_rt::spawn(async move {
         sleep(time).await;
         hub.deadline(&id, claim);

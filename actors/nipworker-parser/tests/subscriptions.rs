@@ -72,7 +72,7 @@ fn what_nobody_asked_for_is_refused_and_counted_for_its_relay() {
     let off_filter = common::signed(&signer, 7, 1);
     let wanted = common::signed(&signer, 1, 1);
     assert_eq!(world.ingest(batch("s", &[off_filter, wanted.clone()])), ingested(1, 0, 1));
-    assert_eq!(world.ingest(batch("gone", &[wanted.clone()])), ingested(0, 0, 1));
+    assert_eq!(world.ingest(batch("gone", std::slice::from_ref(&wanted))), ingested(0, 0, 1));
     assert_eq!(next_ids(&mut stream, 1), [wanted.id]);
     assert_eq!(stream.try_next(), None);
     let stats = world.pipeline.stats();

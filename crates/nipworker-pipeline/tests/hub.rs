@@ -280,7 +280,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     /// Rows of the cache and live events in any order, with readers and drivers that come and go:
     /// each event reaches the reader once, in the order cache before live, or is counted as lost.

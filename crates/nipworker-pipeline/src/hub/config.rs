@@ -1,5 +1,7 @@
 //! What a subscription is asked to be.
 
+use std::time::Duration;
+
 use nipworker_protocol::Filter;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +32,20 @@ pub struct Plan {
     pub use_relays: bool,
     /// Whether it ends when everything stored has been delivered: a query.
     pub close_on_eose: bool,
+    /// How long relays have for what they have stored, from when they were asked; `None` leaves
+    /// it to whoever asks them.
+    pub relay_deadline: Option<Duration>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { relays: Vec::new(), use_cache: true, use_relays: true, close_on_eose: false }
+        Self {
+            relays: Vec::new(),
+            use_cache: true,
+            use_relays: true,
+            close_on_eose: false,
+            relay_deadline: None,
+        }
     }
 }
 

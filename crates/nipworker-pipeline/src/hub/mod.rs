@@ -1,14 +1,20 @@
 //! The registry of subscriptions and their streams.
 
+mod abandoned;
 mod config;
+mod drive;
 mod registry;
+mod room;
 mod stats;
 mod stream;
 mod subscription;
 mod types;
 
+pub use abandoned::AbandonedFuture;
 pub use config::{DEFAULT_QUEUE_EVENTS, HubConfig, Overflow, Plan, SubscriptionSpec};
-pub use registry::{AbandonedFuture, Hub, HubError, Offered, Progress, RoomFuture};
+pub use drive::Progress;
+pub use registry::{Hub, HubError, Offered};
+pub use room::RoomFuture;
 pub use stats::SubscriptionStats;
 pub use stream::SubscriptionStream;
 pub use subscription::MAX_QUEUED_NEWS;

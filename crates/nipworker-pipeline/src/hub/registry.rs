@@ -1,24 +1,23 @@
 //! The registry: who listens, and who is to be told that nobody listens any more.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    pin::Pin,
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
 };
 
 use futures::task::AtomicWaker;
 use nipworker_protocol::{Event, EventId, Filter, Verified};
 
 use super::{
-    config::{HubConfig, Plan, SubscriptionSpec},
+    abandoned::Abandoned,
+    config::{HubConfig, SubscriptionSpec},
     stats::SubscriptionStats,
     stream::SubscriptionStream,
     subscription::{Push, Subscription, Waiters},
-    types::{Claim, CloseReason, RelayNews, RelayState, ReplayCursor},
+    types::{CloseReason, RelayNews, RelayState},
 };
 use crate::Source;
 
@@ -55,21 +54,6 @@ pub enum Offered {
     Gone,
 }
 
-/// How far a subscription has come, for a driver that takes over.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Progress {
-    /// Its name.
-    pub id: Arc<str>,
-    /// What it wants.
-    pub filters: Arc<[Filter]>,
-    /// Where from.
-    pub plan: Plan,
-    /// Whether the cache was read to its end.
-    pub cache_done: bool,
-    /// Whether relays were asked.
-    pub relays_asked: bool,
-}
-
 pub(super) struct Shared {
     pub(super) id: Arc<str>,
     state: Mutex<(Subscription, Waiters)>,
@@ -82,7 +66,7 @@ impl Shared {
     }
 
     /// Works on the subscription, then wakes the reader.
-    fn with<R>(&self, work: impl FnOnce(&mut Subscription) -> R) -> R {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Subscription) -> R) -> R {
         let result = work(&mut self.lock().0);
         self.reader.wake();
         result
@@ -94,34 +78,26 @@ impl Shared {
     }
 }
 
-#[derive(Default)]
-struct Abandoned {
-    /// Names that relays need no longer be asked for, and that nobody has taken care of yet.
-    waiting: VecDeque<Arc<str>>,
-    /// All names that may not be used again yet: those that wait and those being taken care of.
-    names: HashSet<Arc<str>>,
-}
-
 pub(super) struct Inner {
     config: HubConfig,
     subscriptions: RwLock<HashMap<Arc<str>, Arc<Shared>>>,
     abandoned: Mutex<Abandoned>,
-    abandoned_waker: AtomicWaker,
+    pub(super) abandoned_waker: AtomicWaker,
     is_closed: AtomicBool,
-    claims: AtomicU64,
+    pub(super) claims: AtomicU64,
 }
 
 impl Inner {
-    fn get(&self, id: &str) -> Option<Arc<Shared>> {
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Shared>> {
         self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<Shared>> {
+    pub(super) fn all(&self) -> Vec<Arc<Shared>> {
         let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         subscriptions.values().cloned().collect()
     }
 
-    fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
+    pub(super) fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
         self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -243,99 +219,6 @@ impl Hub {
         self.0.get(id).is_some_and(|shared| shared.lock().0.has_seen(event))
     }
 
-    /// Claims the right to drive a subscription; earlier claims end. `None` when there is no such
-    /// subscription.
-    pub fn begin(&self, id: &str) -> Option<(Claim, Progress)> {
-        let shared = self.0.get(id)?;
-        let claim = Claim(self.0.claims.fetch_add(1, Ordering::Relaxed) + 1);
-        let begun = shared.with(|subscription| {
-            subscription.begin(claim);
-            (claim, progress(&shared.id, subscription))
-        });
-        // Who waited under an earlier claim learns that it has ended.
-        shared.wake_waiters();
-        self.remove_if_closed(&shared);
-        Some(begun)
-    }
-
-    /// How far a subscription has come; `None` when there is no such subscription.
-    pub fn progress(&self, id: &str) -> Option<Progress> {
-        self.0.get(id).map(|shared| progress(&shared.id, &shared.lock().0))
-    }
-
-    /// Subscriptions that were begun and for which the cache was not read to its end or relays
-    /// were not asked: what a new driver has to go on with.
-    pub fn unfinished(&self) -> Vec<Progress> {
-        let all = self.0.all().into_iter();
-        all.filter_map(|shared| {
-            let state = shared.lock();
-            let subscription = &state.0;
-            let is_unfinished = subscription.current_claim().is_some()
-                && !(subscription.cache_done && subscription.relays_asked);
-            is_unfinished.then(|| progress(&shared.id, subscription))
-        })
-        .collect()
-    }
-
-    /// Subscriptions that wait for relays to have sent all they had, each with the claim for
-    /// [`Hub::deadline`].
-    pub fn waiting_for_relays(&self) -> Vec<(Arc<str>, Claim)> {
-        let all = self.0.all().into_iter();
-        all.filter_map(|shared| {
-            let state = shared.lock();
-            let claim = state.0.current_claim()?;
-            state.0.is_waiting_for_relays().then(|| (Arc::clone(&shared.id), claim))
-        })
-        .collect()
-    }
-
-    /// Where the next page of the cache begins; `None` when the claim has ended.
-    pub fn cursor(&self, id: &str, claim: Claim) -> Option<ReplayCursor> {
-        let shared = self.0.get(id)?;
-        let state = shared.lock();
-        state.0.holds(claim).then_some(state.0.cursor)
-    }
-
-    /// Hands over a page of rows, newest first as the cache gives them. Returns how many were new
-    /// to the reader, or `None` when the claim has ended.
-    pub fn cache_page(
-        &self,
-        id: &str,
-        claim: Claim,
-        rows: impl IntoIterator<Item = Verified<Event>>,
-    ) -> Option<usize> {
-        self.0.get(id)?.with(|subscription| {
-            subscription.holds(claim).then(|| {
-                rows.into_iter()
-                    .filter_map(|row| subscription.cache_row(Arc::new(row)).then_some(()))
-                    .count()
-            })
-        })
-    }
-
-    /// The cache has no more rows. Returns whether the claim still held.
-    pub fn cache_done(&self, id: &str, claim: Claim) -> bool {
-        let Some(shared) = self.0.get(id) else { return false };
-        let held = shared.with(|subscription| {
-            let holds = subscription.holds(claim);
-            if holds {
-                subscription.cache_done();
-            }
-            holds
-        });
-        self.remove_if_closed(&shared);
-        held
-    }
-
-    /// These relays were asked. Returns whether the subscription is still there: when it is not,
-    /// they are to be told.
-    pub fn relays_asked<'a>(&self, id: &str, relays: impl IntoIterator<Item = &'a str>) -> bool {
-        let Some(shared) = self.0.get(id) else { return false };
-        shared.with(|subscription| subscription.relays_asked(relays));
-        self.remove_if_closed(&shared);
-        true
-    }
-
     /// Offers a live event that matches the subscription's filters.
     pub fn offer(&self, id: &str, event: &Arc<Verified<Event>>, source: &Source) -> Offered {
         self.push(id, event, source, false)
@@ -386,17 +269,6 @@ impl Hub {
         readers
     }
 
-    /// Waits until `events` fit into the queue, or as many as it can ever hold, or until the
-    /// subscription is gone. Cancel safe.
-    pub fn room(&self, id: &str, events: usize) -> RoomFuture {
-        RoomFuture { shared: self.0.get(id), events, claim: None, key: None }
-    }
-
-    /// As [`Hub::room`], for a page of the cache: it also ends when the claim does.
-    pub fn room_for_page(&self, id: &str, claim: Claim, events: usize) -> RoomFuture {
-        RoomFuture { shared: self.0.get(id), events, claim: Some(claim), key: None }
-    }
-
     /// A relay has sent all it had stored, or closed the subscription, or cannot be reached.
     /// A notice does not say which subscription it concerns: see [`Hub::notice`].
     pub fn relay(&self, id: &str, relay: &Arc<str>, news: RelayNews) {
@@ -425,18 +297,6 @@ impl Hub {
         readers
     }
 
-    /// The relays had time enough: those that have not answered count as failed. No effect when
-    /// the claim has ended.
-    pub fn deadline(&self, id: &str, claim: Claim) {
-        let Some(shared) = self.0.get(id) else { return };
-        shared.with(|subscription| {
-            if subscription.holds(claim) {
-                subscription.deadline();
-            }
-        });
-        self.remove_if_closed(&shared);
-    }
-
     /// Ends a subscription. Returns whether it was there. What waits for the reader stays there.
     pub fn close(&self, id: &str, reason: CloseReason) -> bool {
         self.0.get(id).is_some_and(|shared| self.0.remove(&shared, reason))
@@ -450,44 +310,11 @@ impl Hub {
         }
     }
 
-    fn remove_if_closed(&self, shared: &Arc<Shared>) {
+    pub(super) fn remove_if_closed(&self, shared: &Arc<Shared>) {
         let is_closed = shared.lock().0.is_closed();
         if is_closed {
             self.0.remove(shared, CloseReason::Complete);
         }
-    }
-
-    /// Waits for subscriptions that have ended and whose relays are to be told. Each name is
-    /// given to [`Hub::released`] when that was done, or to [`Hub::put_back`] when it failed.
-    /// There is one who waits; a second takes the place of the first. Cancel safe.
-    pub fn abandoned(&self) -> AbandonedFuture {
-        AbandonedFuture { hub: self.clone() }
-    }
-
-    /// Relays know that a subscription has ended: its name may be used again.
-    pub fn released(&self, id: &str) {
-        self.0.abandoned().names.remove(id);
-    }
-
-    /// Relays could not be told that a subscription has ended; [`Hub::abandoned`] will give its
-    /// name again.
-    pub fn put_back(&self, id: &Arc<str>) {
-        let mut abandoned = self.0.abandoned();
-        abandoned.names.insert(Arc::clone(id));
-        if !abandoned.waiting.contains(id) {
-            abandoned.waiting.push_back(Arc::clone(id));
-        }
-        drop(abandoned);
-        self.0.abandoned_waker.wake();
-    }
-
-    /// Makes [`Hub::abandoned`] give every name again that was taken and not released: for a
-    /// driver that takes over.
-    pub fn put_back_all(&self) {
-        let mut abandoned = self.0.abandoned();
-        abandoned.waiting = abandoned.names.iter().cloned().collect();
-        drop(abandoned);
-        self.0.abandoned_waker.wake();
     }
 
     /// A snapshot of each subscription, ordered by name.
@@ -496,69 +323,5 @@ impl Hub {
             self.0.all().iter().map(|shared| shared.lock().0.stats(&shared.id)).collect();
         stats.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         stats
-    }
-}
-
-fn progress(id: &Arc<str>, subscription: &Subscription) -> Progress {
-    Progress {
-        id: Arc::clone(id),
-        filters: Arc::clone(&subscription.filters),
-        plan: subscription.plan.clone(),
-        cache_done: subscription.cache_done,
-        relays_asked: subscription.relays_asked,
-    }
-}
-
-/// See [`Hub::room`]. Its output says whether the subscription, or the claim, is still there.
-#[must_use = "futures do nothing unless polled"]
-pub struct RoomFuture {
-    shared: Option<Arc<Shared>>,
-    events: usize,
-    claim: Option<Claim>,
-    key: Option<u64>,
-}
-
-impl Future for RoomFuture {
-    type Output = bool;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let Self { shared, events, claim, key } = &mut *self;
-        let Some(shared) = shared else { return Poll::Ready(false) };
-        let (subscription, waiters) = &mut *shared.lock();
-        if subscription.is_closed() || claim.is_some_and(|claim| !subscription.holds(claim)) {
-            return Poll::Ready(false);
-        }
-        if subscription.room() >= (*events).min(subscription.capacity()) {
-            return Poll::Ready(true);
-        }
-        waiters.set(key, cx.waker());
-        Poll::Pending
-    }
-}
-
-impl Drop for RoomFuture {
-    fn drop(&mut self) {
-        if let (Some(shared), Some(key)) = (&self.shared, self.key) {
-            shared.lock().1.remove(key);
-        }
-    }
-}
-
-/// See [`Hub::abandoned`].
-#[must_use = "futures do nothing unless polled"]
-pub struct AbandonedFuture {
-    hub: Hub,
-}
-
-impl Future for AbandonedFuture {
-    type Output = Vec<Arc<str>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Arc<str>>> {
-        self.hub.0.abandoned_waker.register(cx.waker());
-        let mut abandoned = self.hub.0.abandoned();
-        if abandoned.waiting.is_empty() {
-            return Poll::Pending;
-        }
-        Poll::Ready(std::mem::take(&mut abandoned.waiting).into())
     }
 }

@@ -1,7 +1,7 @@
 //! Why an event is not let in.
 
 use nipworker_protocol::EventError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why an event is not let in. The text is fit for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum Refusal {
 }
 
 /// The kinds of [`Refusal`], for counting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusalKind {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{RefusalKind, Source};
 
@@ -13,7 +13,7 @@ use crate::{RefusalKind, Source};
 pub const MAX_RELAYS_COUNTED: usize = 1_024;
 
 /// What came from one place.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SourceStats {
     /// Texts that came.
     pub received: u64,
@@ -42,7 +42,7 @@ impl SourceStats {
 }
 
 /// A snapshot of the counters of a [`crate::Pipeline`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IngestStats {
     /// All sources together.
     pub total: SourceStats,
