@@ -32,6 +32,13 @@ impl std::fmt::Debug for JobWatch {
     }
 }
 
+impl Clone for JobWatch {
+    /// Another watch of the same job, which begins with the present progress.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.job))
+    }
+}
+
 impl JobWatch {
     pub(crate) fn new(job: Arc<Job>) -> Self {
         Self { job, seen: 0, waiting: None, finished: false }

@@ -1,0 +1,134 @@
+//! How a client is put together.
+
+use std::sync::Arc;
+
+use nipworker_protocol::{RelayUrl, RelayUrlError};
+use nipworker_signer::{Signer, SignerSlot};
+use nipworker_store::{EventStore, KvStore, MemoryKv};
+use nipworker_transport::WebSocketTransport;
+
+use crate::{ClientConfig, NostrClient, StartError, StoreBackend, StoreConfig, tree};
+
+/// Puts a [`NostrClient`] together. What is not given is made by the configuration.
+#[derive(Default)]
+#[must_use = "a builder does nothing before `build`"]
+pub struct NostrClientBuilder {
+    config: ClientConfig,
+    store: Option<Arc<dyn EventStore>>,
+    transport: Option<Arc<dyn WebSocketTransport>>,
+    signer: Option<Arc<dyn Signer>>,
+}
+
+impl NostrClientBuilder {
+    /// Takes all settings from `config`; relays that were added before are lost.
+    pub fn config(mut self, config: ClientConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a relay that is always connected.
+    ///
+    /// # Errors
+    /// When `url` is not a `ws://` or `wss://` URL.
+    pub fn relay(mut self, url: &str) -> Result<Self, RelayUrlError> {
+        let url = RelayUrl::parse(url)?;
+        if !self.config.relays.contains(&url) {
+            self.config.relays.push(url);
+        }
+        Ok(self)
+    }
+
+    /// Keeps events in `store`, whatever the configuration says.
+    pub fn store(mut self, store: Arc<dyn EventStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Opens sockets by `transport`.
+    pub fn transport(mut self, transport: Arc<dyn WebSocketTransport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Signs by `signer`.
+    pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
+    /// Starts the client: the store is opened, the pools and the five workers are up when this
+    /// returns. Relays are being dialled then.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Whatever was started is stopped again.
+    pub async fn build(self) -> Result<NostrClient, StartError> {
+        let Self { config, store, transport, signer } = self;
+        config.validate()?;
+        let store = match store {
+            Some(store) => store,
+            None => open_store(&config.store)?,
+        };
+        let transport = match transport {
+            Some(transport) => transport,
+            None => default_transport()?,
+        };
+        let slot = SignerSlot::new();
+        slot.set(signer);
+        let running = tree::start(&config, Arc::clone(&store), transport, slot).await?;
+        Ok(NostrClient::from_running(config, running, store))
+    }
+}
+
+impl std::fmt::Debug for NostrClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NostrClientBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
+    match config.backend {
+        StoreBackend::Memory => KvStore::open(MemoryKv::new())
+            .map(|store| Arc::new(store) as _)
+            .map_err(|error| StartError::Store(error.to_string())),
+        StoreBackend::Redb => open_redb(config),
+    }
+}
+
+#[cfg(feature = "redb")]
+fn open_redb(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
+    use nipworker_store_redb::{RedbOptions, open_store, set_aside};
+
+    let options = || RedbOptions { cache_bytes: config.cache_bytes };
+    let told = |error: &dyn std::fmt::Display| StartError::Store(error.to_string());
+    let store = match open_store(&config.path, options()) {
+        Err(error) if config.set_aside_damaged && error.may_be_set_aside() => {
+            let moved = set_aside(&config.path, crate::clock::system()()).map_err(|e| told(&e))?;
+            tracing::error!(
+                cause = %error,
+                moved_to = %moved.to.display(),
+                "the store was damaged and has been set aside; a fresh one is begun"
+            );
+            open_store(&config.path, options())
+        }
+        result => result,
+    };
+    store.map(|store| Arc::new(store) as _).map_err(|error| told(&error))
+}
+
+#[cfg(not(feature = "redb"))]
+fn open_redb(_: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
+    Err(StartError::Store("this build has no redb store (feature `redb`)".to_owned()))
+}
+
+#[cfg(feature = "ws")]
+fn default_transport() -> Result<Arc<dyn WebSocketTransport>, StartError> {
+    nipworker_transport_ws::WsTransport::builder()
+        .build()
+        .map(|transport| Arc::new(transport) as _)
+        .map_err(|error| StartError::Transport(error.to_string()))
+}
+
+#[cfg(not(feature = "ws"))]
+fn default_transport() -> Result<Arc<dyn WebSocketTransport>, StartError> {
+    Err(StartError::Transport("this build has no sockets (feature `ws`): give one".to_owned()))
+}

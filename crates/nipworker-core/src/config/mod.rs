@@ -1,0 +1,373 @@
+//! What a client can be told: where to keep events, whom to connect to, how much of the machine
+//! to use. All of it is fixed for the life of the client.
+
+pub mod duration;
+
+use std::{path::PathBuf, time::Duration};
+
+use nipworker_connections::{BackoffConfig, RelayConfig};
+use nipworker_mining::{DispatchMode, JobBook, PoolConfig};
+use nipworker_pipeline::{HubConfig, PipelineConfig};
+use nipworker_protocol::{EventLimits, RelayUrl};
+use nipworker_supervision::{Backoff, Intensity};
+use serde::{Deserialize, Serialize};
+
+use crate::StartError;
+
+/// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
+/// in memory, no relays, threads by the number of cores.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientConfig {
+    /// Relays that are always connected and that requests without relays of their own go to.
+    pub relays: Vec<RelayUrl>,
+    /// Where events are kept.
+    pub store: StoreConfig,
+    /// Limits and times of relay connections.
+    pub connections: ConnectionsConfig,
+    /// Bounds of what comes in and what waits for readers.
+    pub limits: LimitsConfig,
+    /// Verification and signing.
+    pub crypto: CryptoConfig,
+    /// Mining.
+    pub miner: MinerConfig,
+    /// When workers are restarted and when that is given up.
+    pub supervision: SupervisionConfig,
+}
+
+/// Kinds of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StoreBackend {
+    /// Forgotten when the client is closed.
+    #[default]
+    Memory,
+    /// One durable file (needs the feature `redb`).
+    Redb,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Kind of store.
+    pub backend: StoreBackend,
+    /// The store's file; not used by `memory`.
+    pub path: PathBuf,
+    /// Memory that the backend may use as its cache, in bytes.
+    pub cache_bytes: usize,
+    /// Whether a file that is damaged is set aside under another name and a fresh one begun,
+    /// instead of refusing to start. It is never deleted.
+    pub set_aside_damaged: bool,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            backend: StoreBackend::default(),
+            path: PathBuf::from("events.redb"),
+            cache_bytes: 16 * 1024 * 1024,
+            set_aside_damaged: true,
+        }
+    }
+}
+
+/// Limits and times of relay connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionsConfig {
+    /// Relays connected at once, those of single requests included.
+    pub max_relays: usize,
+    /// How long a relay that only a request brought in is kept once nothing needs it.
+    #[serde(with = "duration")]
+    pub idle_grace: Duration,
+    /// Wait before the first attempt to connect again.
+    #[serde(with = "duration")]
+    pub reconnect_min: Duration,
+    /// Longest wait between attempts.
+    #[serde(with = "duration")]
+    pub reconnect_max: Duration,
+    /// Growth of the wait from one attempt to the next.
+    pub reconnect_factor: f64,
+    /// Share of the wait that is left to chance, 0 to 1.
+    pub reconnect_jitter: f64,
+    /// A connection that lasted so long starts the waits anew.
+    #[serde(with = "duration")]
+    pub reconnect_reset: Duration,
+    /// Longest time for dialling, TLS and handshake included.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// Largest message of a relay in bytes.
+    pub max_message_bytes: usize,
+    /// A connection that is silent for so long is pinged.
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
+    /// A connection that is silent for so long after a ping is given up.
+    #[serde(with = "duration")]
+    pub ping_grace: Duration,
+    /// How long a subscription waits for a relay's stored events.
+    #[serde(with = "duration")]
+    pub eose_deadline: Duration,
+    /// How long a publish waits for the relays' answers.
+    #[serde(with = "duration")]
+    pub publish_deadline: Duration,
+    /// Subscriptions open at once on one relay; further ones wait for their turn.
+    pub max_open_subscriptions: usize,
+    /// Seconds before the last seen time from which a subscription is asked again after a
+    /// reconnection.
+    pub resubscribe_overlap_secs: i64,
+    /// After how long a subscription that a relay closed for a passing reason is asked again.
+    #[serde(with = "duration")]
+    pub closed_retry: Duration,
+    /// Malformed frames within a minute after which a connection is given up.
+    pub max_bad_frames: u32,
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        let relay = RelayConfig::default();
+        Self {
+            max_relays: relay.max_relays,
+            idle_grace: relay.idle_grace,
+            reconnect_min: relay.backoff.min,
+            reconnect_max: relay.backoff.max,
+            reconnect_factor: relay.backoff.factor,
+            reconnect_jitter: relay.backoff.jitter,
+            reconnect_reset: relay.backoff.reset_after,
+            connect_timeout: relay.connect_timeout,
+            max_message_bytes: relay.max_message_bytes,
+            ping_interval: relay.ping_interval,
+            ping_grace: relay.ping_grace,
+            eose_deadline: relay.eose_deadline,
+            publish_deadline: relay.publish_deadline,
+            max_open_subscriptions: relay.max_open_subscriptions,
+            resubscribe_overlap_secs: relay.resubscribe_overlap_secs,
+            closed_retry: relay.closed_retry,
+            max_bad_frames: relay.max_bad_frames,
+        }
+    }
+}
+
+/// Bounds of what comes in and what waits for readers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Largest event in bytes of JSON text.
+    pub max_event_bytes: usize,
+    /// Most tags of an event.
+    pub max_tags: usize,
+    /// Most elements of all tags of an event together.
+    pub max_tag_elements: usize,
+    /// Subscriptions open at once.
+    pub max_subscriptions: usize,
+    /// Events that wait for the reader of a subscription; beyond that the oldest is dropped and
+    /// the reader is told how many.
+    pub queue_events: usize,
+    /// Verified events that are remembered to recognise duplicates without checking them again.
+    pub known_events: usize,
+    /// Delivered ids that each subscription remembers.
+    pub seen_events: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let EventLimits { max_event_bytes, max_tags, max_tag_elements } = EventLimits::default();
+        let HubConfig { max_subscriptions, queue_events, seen_events } = HubConfig::default();
+        let PipelineConfig { known_events, .. } = PipelineConfig::default();
+        Self {
+            max_event_bytes,
+            max_tags,
+            max_tag_elements,
+            max_subscriptions,
+            queue_events,
+            known_events,
+            seen_events,
+        }
+    }
+}
+
+/// Verification and signing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CryptoConfig {
+    /// Threads that verify signatures; 0 takes the number of cores, less one where there are four
+    /// or more.
+    pub threads: usize,
+    /// How long the signer may take for one answer.
+    #[serde(with = "duration")]
+    pub signer_deadline: Duration,
+}
+
+impl Default for CryptoConfig {
+    fn default() -> Self {
+        Self { threads: 0, signer_deadline: nipworker_crypto::DEFAULT_SIGNER_DEADLINE }
+    }
+}
+
+/// How work reaches the mining threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dispatch {
+    /// Batches ahead of need, and threads that refill themselves.
+    #[default]
+    Batched,
+    /// One item at a time, waiting for its result: a baseline to compare with.
+    Sequential,
+}
+
+/// Mining.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MinerConfig {
+    /// Mining threads; 0 takes the number of cores, less one where there are four or more.
+    pub threads: usize,
+    /// Whether each thread is bound to one core.
+    pub pin: bool,
+    /// How work reaches the threads.
+    pub dispatch: Dispatch,
+}
+
+impl Default for MinerConfig {
+    fn default() -> Self {
+        Self { threads: 0, pin: true, dispatch: Dispatch::default() }
+    }
+}
+
+/// When workers are restarted and when that is given up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SupervisionConfig {
+    /// More restarts than this of all workers together …
+    pub max_restarts: u32,
+    /// … within this time end the client (for the daemon: the process, with exit code 1).
+    #[serde(with = "duration")]
+    pub within: Duration,
+    /// Wait before a worker that failed twice in a row is restarted; the first time it is at once.
+    #[serde(with = "duration")]
+    pub backoff_min: Duration,
+    /// Longest wait before a worker that failed again and again is restarted.
+    #[serde(with = "duration")]
+    pub backoff_max: Duration,
+    /// How long a handler may hold a worker's thread before the worker counts as hung; zero takes
+    /// each worker's own limit.
+    #[serde(with = "duration")]
+    pub hang_limit: Duration,
+    /// Hung threads that may be around at once before the client gives up.
+    pub max_zombies: usize,
+}
+
+impl Default for SupervisionConfig {
+    fn default() -> Self {
+        Self {
+            max_restarts: 10,
+            within: Duration::from_secs(60),
+            backoff_min: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(5),
+            hang_limit: Duration::ZERO,
+            max_zombies: nipworker_supervision::DEFAULT_MAX_ZOMBIES,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// Checks what types cannot express.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] with the first setting that is wrong.
+    pub fn validate(&self) -> Result<(), StartError> {
+        self.relay_config().validate().map_err(|error| StartError::Config(error.to_string()))?;
+        let wrong = |what: &str| Err(StartError::Config(what.to_owned()));
+        if self.limits.max_subscriptions == 0 || self.limits.queue_events == 0 {
+            return wrong("limits.max_subscriptions and limits.queue_events must be more than 0");
+        }
+        if self.limits.known_events == 0 || self.limits.seen_events == 0 {
+            return wrong("limits.known_events and limits.seen_events must be more than 0");
+        }
+        let most = nipworker_pool::MAX_THREADS;
+        for (key, threads) in
+            [("miner.threads", self.miner.threads), ("crypto.threads", self.crypto.threads)]
+        {
+            if threads > most {
+                return wrong(&format!("{key} is {threads}, the most is {most}"));
+            }
+        }
+        if self.crypto.signer_deadline.is_zero() {
+            return wrong("crypto.signer_deadline must be more than 0");
+        }
+        if self.supervision.backoff_min > self.supervision.backoff_max {
+            return wrong("supervision.backoff_min is more than supervision.backoff_max");
+        }
+        if self.supervision.within.is_zero() {
+            return wrong("supervision.within must be more than 0");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn relay_config(&self) -> RelayConfig {
+        let c = &self.connections;
+        RelayConfig {
+            relays: self.relays.clone(),
+            max_relays: c.max_relays,
+            idle_grace: c.idle_grace,
+            backoff: BackoffConfig {
+                min: c.reconnect_min,
+                max: c.reconnect_max,
+                factor: c.reconnect_factor,
+                jitter: c.reconnect_jitter,
+                reset_after: c.reconnect_reset,
+            },
+            connect_timeout: c.connect_timeout,
+            max_message_bytes: c.max_message_bytes,
+            ping_interval: c.ping_interval,
+            ping_grace: c.ping_grace,
+            eose_deadline: c.eose_deadline,
+            publish_deadline: c.publish_deadline,
+            max_open_subscriptions: c.max_open_subscriptions,
+            resubscribe_overlap_secs: c.resubscribe_overlap_secs,
+            closed_retry: c.closed_retry,
+            max_bad_frames: c.max_bad_frames,
+        }
+    }
+
+    pub(crate) fn event_limits(&self) -> EventLimits {
+        EventLimits {
+            max_event_bytes: self.limits.max_event_bytes,
+            max_tags: self.limits.max_tags,
+            max_tag_elements: self.limits.max_tag_elements,
+        }
+    }
+
+    pub(crate) fn pipeline_config(&self) -> PipelineConfig {
+        PipelineConfig { event_limits: self.event_limits(), known_events: self.limits.known_events }
+    }
+
+    pub(crate) fn hub_config(&self) -> HubConfig {
+        HubConfig {
+            max_subscriptions: self.limits.max_subscriptions,
+            queue_events: self.limits.queue_events,
+            seen_events: self.limits.seen_events,
+        }
+    }
+
+    pub(crate) fn mining_pool(&self) -> PoolConfig {
+        PoolConfig {
+            threads: (self.miner.threads > 0).then_some(self.miner.threads),
+            pin: self.miner.pin,
+            dispatch: match self.miner.dispatch {
+                Dispatch::Batched => DispatchMode::Batched,
+                Dispatch::Sequential => DispatchMode::Sequential,
+            },
+            ..JobBook::pool_config()
+        }
+    }
+
+    pub(crate) fn intensity(&self) -> Intensity {
+        Intensity { max_restarts: self.supervision.max_restarts, within: self.supervision.within }
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        let SupervisionConfig { backoff_min: min, backoff_max: max, .. } = self.supervision;
+        Backoff { min, max, ..Backoff::default() }
+    }
+}

@@ -1,0 +1,93 @@
+//! A Nostr engine behind one handle: five supervised workers, a store, relays and a miner.
+//!
+//! [`NostrClient`] starts the workers (connections, parser, crypto, cache, miner) under a
+//! supervisor, and is the only thing that most programs need. This crate composes; it decides no
+//! rule itself, and it must not know the command line, configuration files or HTTP.
+//!
+//! * [`NostrClient`], [`NostrClientBuilder`], [`ClientConfig`]: start and stop;
+//! * [`Subscription`], [`SubscriptionEvent`]: what comes in;
+//! * [`PublishReport`], [`PutOutcome`], [`Receipt`]: what became of what went out;
+//! * [`MiningHandle`], [`MiningProgress`], [`MiningOutcome`]: work;
+//! * [`ClientStatus`]: how everything is, without asking any worker;
+//! * [`supervision`], [`protocol`], [`signer`], [`store`], [`transport`], [`pow`]: the parts, for
+//!   programs that need them directly.
+//!
+//! A request costs at most itself: a worker that panics or hangs while it handles a request is
+//! replaced, the caller gets a [`ClientError`] that says so, and open subscriptions and mining jobs
+//! go on.
+//!
+//! The client's futures need a Tokio runtime (any flavour) for their timers; the workers have
+//! threads of their own.
+//!
+//! ```
+//! use futures::StreamExt;
+//! use nipworker_core::{NostrClient, PrivateKeySigner, SecretKey, SubscriptionEvent};
+//! use nipworker_core::protocol::{Filter, UnsignedEvent};
+//! use std::sync::Arc;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = NostrClient::builder().build().await?; // no relays: nothing leaves this machine
+//! client.set_signer(Some(Arc::new(PrivateKeySigner::new(SecretKey::generate()?))));
+//! let me = client.public_key().await?;
+//! let note = client.sign(UnsignedEvent::new(me, 1_700_000_000, 1, vec![], "hello")).await?;
+//! assert!(client.publish(note).await?.outcome.status.is_accepted());
+//!
+//! let mut found = client.query(vec![Filter::new().authors([me])]).await?;
+//! while let Some(item) = found.next().await {
+//!     if let SubscriptionEvent::Event { event, .. } = item {
+//!         assert_eq!(event.content, "hello");
+//!     }
+//! }
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! * `redb` (default): the durable store; `ws` (default): real sockets. Without them a store or a
+//!   transport is given to the builder.
+//! * `chaos`: fault injection into the workers, for tests of whole systems.
+
+mod builder;
+#[cfg(feature = "chaos")]
+mod chaos;
+mod client;
+mod clock;
+pub mod config;
+mod error;
+mod mining;
+mod report;
+mod status;
+mod subscription;
+mod tree;
+mod wire;
+
+pub use builder::NostrClientBuilder;
+#[cfg(feature = "chaos")]
+pub use chaos::{Fault, Worker};
+pub use client::{IMPORT_MAX_EVENTS, NostrClient, PublishOptions};
+pub use config::{
+    ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, LimitsConfig, MinerConfig,
+    StoreBackend, StoreConfig, SupervisionConfig,
+};
+pub use error::{ClientError, StartError};
+pub use mining::{MineOptions, MiningHandle, MiningOutcome, MiningProgress, PROGRESS_INTERVAL};
+pub use nipworker_mining::{PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics};
+pub use nipworker_pipeline::{IngestStats, Overflow, RelayNews, Source};
+pub use nipworker_relay::{LinkState, RelayReport};
+pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError};
+pub use nipworker_store::{EventStore, StoreStats};
+pub use nipworker_supervision::{
+    ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,
+};
+pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};
+pub use status::{ClientStatus, MiningStatus, SubscriptionsStatus};
+pub use subscription::{QueryOptions, SubscribeOptions, Subscription, SubscriptionEvent};
+
+pub use nipworker_pow as pow;
+pub use nipworker_protocol as protocol;
+pub use nipworker_signer as signer;
+pub use nipworker_store as store;
+pub use nipworker_supervision as supervision;
+pub use nipworker_transport as transport;

@@ -1,0 +1,153 @@
+//! The supervision tree: five workers, started in the order in which they need each other.
+
+use std::{sync::Arc, time::Duration};
+
+use nipworker_cache::{CacheActor, CacheParts};
+use nipworker_connections::{Connections, Dependencies, SharedClock, WebSocketTransport};
+use nipworker_crypto::{CryptoActor, CryptoParts};
+use nipworker_miner::{MinerActor, MinerParts};
+use nipworker_mining::JobBook;
+use nipworker_parser::{ParserActor, ParserConfig, ParserParts};
+use nipworker_pipeline::{Hub, Pipeline};
+use nipworker_pow::{PowFactory, PowInput};
+use nipworker_relay::RelayBook;
+use nipworker_signer::{SignerSlot, Verifier};
+use nipworker_store::EventStore;
+use nipworker_supervision::{Address, ChildSpec, Strategy, Supervisor, SupervisorHandle};
+
+use crate::{ClientConfig, StartError, clock};
+
+/// The addresses of the workers. They are valid for the life of the client.
+#[derive(Clone)]
+pub(crate) struct Addresses {
+    pub(crate) connections: Address<Connections>,
+    pub(crate) parser: Address<ParserActor>,
+    pub(crate) crypto: Address<CryptoActor>,
+    pub(crate) cache: Address<CacheActor>,
+    pub(crate) miner: Address<MinerActor>,
+}
+
+impl Addresses {
+    fn new() -> Self {
+        Self {
+            connections: Address::new("connections", nipworker_connections::MAILBOX),
+            parser: ParserActor::address(),
+            crypto: CryptoActor::address(),
+            cache: Address::new("cache", nipworker_cache::MAILBOX),
+            miner: MinerActor::address(),
+        }
+    }
+}
+
+/// What outlives every incarnation of the workers.
+#[derive(Clone)]
+pub(crate) struct Durable {
+    pub(crate) hub: Hub,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) relays: Arc<RelayBook>,
+    pub(crate) jobs: Arc<JobBook>,
+    pub(crate) signer: SignerSlot,
+}
+
+/// A running tree and how to talk to it.
+pub(crate) struct Running {
+    pub(crate) tree: SupervisorHandle,
+    pub(crate) addresses: Addresses,
+    pub(crate) durable: Durable,
+    pub(crate) verifier: Verifier,
+}
+
+/// Starts pools and workers.
+pub(crate) async fn start(
+    config: &ClientConfig,
+    store: Arc<dyn EventStore>,
+    transport: Arc<dyn WebSocketTransport>,
+    signer: SignerSlot,
+) -> Result<Running, StartError> {
+    let unix = clock::system();
+    let threads = (config.crypto.threads > 0).then_some(config.crypto.threads);
+    let verifier = Verifier::new(threads).map_err(|error| StartError::Pool(error.to_string()))?;
+    let jobs = Arc::new(JobBook::new());
+    jobs.register(Arc::new(PowFactory::new(Arc::clone(&unix))));
+    jobs.start_pool(config.mining_pool()).map_err(|error| StartError::Pool(error.to_string()))?;
+    let durable = Durable {
+        hub: Hub::new(config.hub_config()),
+        pipeline: Arc::new(Pipeline::new(config.pipeline_config())),
+        relays: Arc::new(RelayBook::new(config.relays.iter().cloned())),
+        jobs,
+        signer,
+    };
+    let addresses = Addresses::new();
+    let children = children(config, &durable, &addresses, store, transport, &verifier, unix);
+    let mut builder = Supervisor::builder("nipworker")
+        .strategy(Strategy::OneForOne)
+        .intensity(config.intensity())
+        .max_zombies(config.supervision.max_zombies);
+    for child in children {
+        builder = builder.child(tuned(child, config));
+    }
+    let tree = builder.start().await.map_err(|error| StartError::Supervisor(error.to_string()))?;
+    Ok(Running { tree, addresses, durable, verifier })
+}
+
+/// The workers in start order: who is asked is up before who asks. Stop is the reverse.
+fn children(
+    config: &ClientConfig,
+    durable: &Durable,
+    addresses: &Addresses,
+    store: Arc<dyn EventStore>,
+    transport: Arc<dyn WebSocketTransport>,
+    verifier: &Verifier,
+    unix: clock::UnixClock,
+) -> [ChildSpec; 5] {
+    let crypto = CryptoParts {
+        verifier: verifier.clone(),
+        signer: durable.signer.clone(),
+        signer_deadline: config.crypto.signer_deadline,
+    };
+    let cache = CacheParts {
+        store,
+        connections: addresses.connections.recipient(),
+        clock: Arc::clone(&unix),
+    };
+    let parser = ParserParts {
+        hub: durable.hub.clone(),
+        pipeline: Arc::clone(&durable.pipeline),
+        crypto: addresses.crypto.recipient(),
+        cache: addresses.cache.recipient(),
+        clock: Arc::clone(&unix),
+        config: ParserConfig {
+            // The sessions report a slow relay at their own deadline; this one is behind it.
+            relay_deadline: config.connections.eose_deadline + Duration::from_secs(5),
+            ..ParserConfig::default()
+        },
+    };
+    let connections = Dependencies {
+        config: Arc::new(config.relay_config()),
+        book: Arc::clone(&durable.relays),
+        transport,
+        parser: addresses.parser.recipient(),
+        clock: SharedClock::new(unix),
+    };
+    let miner = MinerParts {
+        book: Arc::clone(&durable.jobs),
+        nip13: Arc::new(|template, difficulty, refresh_created_at| {
+            PowInput { event: template.into(), difficulty, refresh_created_at }.into_request()
+        }),
+    };
+    [
+        CryptoActor::child(addresses.crypto.clone(), crypto),
+        nipworker_cache::child_spec(addresses.cache.clone(), cache),
+        ParserActor::child(addresses.parser.clone(), parser),
+        nipworker_connections::child(addresses.connections.clone(), connections),
+        MinerActor::child(addresses.miner.clone(), miner),
+    ]
+}
+
+fn tuned(child: ChildSpec, config: &ClientConfig) -> ChildSpec {
+    let child = child.backoff(config.backoff());
+    match config.supervision.hang_limit {
+        Duration::ZERO => child,
+        limit => child.hang_limit(limit),
+    }
+}

@@ -1,0 +1,62 @@
+//! Questions to workers, as bytes, and what their answers mean to a caller.
+
+use nipworker_schema::{
+    ClientEdge, ClientMessageT, CryptoEdge, CryptoMessageT, MinerEdge, MinerMessageT,
+};
+use nipworker_supervision::Recipient;
+
+use crate::ClientError;
+
+/// How often a request that can be repeated is made before its failure is told.
+pub(crate) const TRIES: usize = 4;
+
+macro_rules! asker {
+    ($name:ident, $edge:ident, $message:ident) => {
+        pub(crate) async fn $name(
+            worker: &Recipient<$edge>,
+            request: $edge,
+        ) -> Result<$message, ClientError> {
+            match worker.ask(request).await?.decode()? {
+                $message::Failed(failed) => Err((*failed).into()),
+                answer => Ok(answer),
+            }
+        }
+    };
+}
+
+asker!(ask_parser, ClientEdge, ClientMessageT);
+asker!(ask_crypto, CryptoEdge, CryptoMessageT);
+asker!(ask_miner, MinerEdge, MinerMessageT);
+
+/// Takes the expected member out of an answer's union.
+macro_rules! expect_answer {
+    ($answer:expr, $union:ident :: $member:ident) => {
+        match $answer {
+            $union::$member(answer) => Ok(*answer),
+            other => Err($crate::ClientError::Protocol(format!(
+                "expected {}, got {other:?}",
+                stringify!($member),
+            ))),
+        }
+    };
+}
+pub(crate) use expect_answer;
+
+/// Makes a request that can be repeated, until it succeeds, fails for good, or was tried
+/// [`TRIES`] times. A worker that failed is replaced at once the first time, so there is nothing
+/// to wait for: the request waits in its mailbox.
+pub(crate) async fn repeatedly<T, F>(mut request: impl FnMut() -> F) -> Result<T, ClientError>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let mut tries = 1;
+    loop {
+        match request().await {
+            Err(error @ ClientError::Worker { transient: true, .. }) if tries < TRIES => {
+                tracing::debug!(%error, tries, "request is made again");
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
+}
