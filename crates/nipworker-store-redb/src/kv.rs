@@ -14,6 +14,7 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition, 
 
 use crate::{
     OpenError,
+    create::create_if_missing,
     error::{commit, storage, table, transaction},
     guard::{caught, guarded},
     snapshot::Snapshot,
@@ -99,6 +100,7 @@ impl RedbKv {
         if path.is_dir() {
             return Err(OpenError::from_io(&path, io::ErrorKind::IsADirectory.into()));
         }
+        create_if_missing(&path)?;
         let file = path.clone();
         Self::open_with(
             path,
@@ -184,7 +186,7 @@ fn open_database(path: &Path, opener: &Opener) -> Result<Database, OpenError> {
 }
 
 /// Makes sure that our table is there and that nobody else's is.
-fn prepare(path: &Path, database: &Database) -> Result<(), OpenError> {
+pub(crate) fn prepare(path: &Path, database: &Database) -> Result<(), OpenError> {
     let during = "opening";
     let told = |error: KvError| OpenError::from_kv(path, error);
     let read = database.begin_read().map_err(|error| told(transaction(during, error)))?;

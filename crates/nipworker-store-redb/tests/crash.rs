@@ -9,7 +9,7 @@ use std::{
     env,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,8 @@ use nipworker_store::{
 use nipworker_store_redb::{RedbOptions, open_store};
 
 const KILLS: u64 = 10;
+/// Kills while the file is being made.
+const CREATION_KILLS: u64 = 30;
 /// Starting again must not take longer, in milliseconds.
 const REOPEN_MS_MAX: u128 = 2_000;
 
@@ -33,8 +35,14 @@ fn main() {
         Some("--write") => {
             write_until_killed(Path::new(&arguments[2]), arguments[3].parse().unwrap())
         }
-        Some("--list") => println!("what_was_acknowledged_is_there_after_every_kill: test"),
-        _ => what_was_acknowledged_is_there_after_every_kill(),
+        Some("--list") => {
+            println!("what_was_acknowledged_is_there_after_every_kill: test");
+            println!("a_kill_while_the_file_is_made_leaves_one_that_opens: test");
+        }
+        _ => {
+            what_was_acknowledged_is_there_after_every_kill();
+            a_kill_while_the_file_is_made_leaves_one_that_opens();
+        }
     }
 }
 
@@ -107,26 +115,55 @@ fn what_was_acknowledged_is_there_after_every_kill() {
     );
 }
 
-/// Lets a child write, kills it after some acknowledgements and some microseconds, and says how
-/// many events it acknowledged.
-fn one_kill(path: &Path, round: u64, acknowledgements: usize, extra_us: u64) -> u64 {
-    let mut child = Command::new(env::current_exe().unwrap())
+fn a_kill_while_the_file_is_made_leaves_one_that_opens() {
+    for number in 0..CREATION_KILLS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.redb");
+        let mut child = writer(&path, 0);
+        // The file or its first form appears early; the kill falls somewhere behind that.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while std::fs::read_dir(folder.path()).unwrap().next().is_none() {
+            assert!(Instant::now() < deadline, "the child makes no file");
+        }
+        spin(Duration::from_micros(number * 150));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = open_store(&path, RedbOptions::default())
+            .unwrap_or_else(|error| panic!("kill {number}: {error}"));
+        let report = store.check().unwrap();
+        assert!(report.is_clean(), "kill {number}: {:?}", report.problems);
+    }
+    println!("test a_kill_while_the_file_is_made_leaves_one_that_opens ... ok");
+}
+
+fn writer(path: &Path, round: u64) -> Child {
+    Command::new(env::current_exe().unwrap())
         .arg("--write")
         .arg(path)
         .arg(round.to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Not a wait for something to happen: it moves the kill to any point of the work.
+fn spin(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// Lets a child write, kills it after some acknowledgements and some microseconds, and says how
+/// many events it acknowledged.
+fn one_kill(path: &Path, round: u64, acknowledgements: usize, extra_us: u64) -> u64 {
+    let mut child = writer(path, round);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut acknowledged = 0;
     for _ in 0..acknowledgements {
         acknowledged = lines.next().expect("the child writes on").unwrap().parse().unwrap();
     }
-    // Not a wait for something to happen: it moves the kill to any point of a commit.
-    let kill_at = Instant::now() + Duration::from_micros(extra_us);
-    while Instant::now() < kill_at {
-        std::hint::spin_loop();
-    }
+    spin(Duration::from_micros(extra_us));
     child.kill().unwrap();
     child.wait().unwrap();
     for line in lines {
