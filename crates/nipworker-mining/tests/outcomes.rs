@@ -138,7 +138,7 @@ fn a_panic_that_does_not_come_back_leaves_no_trace_in_the_outcome() {
 #[test]
 fn threads_that_die_lose_no_range() {
     let book = book(3);
-    let job = book.submit(finite(40_000, 10)).unwrap();
+    let job = book.submit(finite(100_000, 10)).unwrap();
     let mut kills = 0;
     while job.outcome().is_none() && kills < 9 {
         let restarts = book.pool_metrics().unwrap().restarts;
@@ -154,7 +154,7 @@ fn threads_that_die_lose_no_range() {
         other => panic!("{other:?}"),
     };
     let progress = job.progress(Instant::now());
-    assert_eq!(progress.attempts + quarantined, 40_000);
+    assert_eq!(progress.attempts + quarantined, 100_000);
     assert_eq!(progress.doubled, 0);
 }
 

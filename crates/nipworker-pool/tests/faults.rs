@@ -106,8 +106,9 @@ fn a_killed_thread_is_replaced_and_its_batch_is_neither_lost_nor_doubled() {
     };
     let pool = Pool::new(config).unwrap();
     let task = Recorder::new(|_| spin(Duration::from_micros(10)));
-    let ticket =
-        pool.submit(JobSpec::new("killed", vec![Span::new(0, 40_000)]), Arc::clone(&task)).unwrap();
+    let ticket = pool
+        .submit(JobSpec::new("killed", vec![Span::new(0, 120_000)]), Arc::clone(&task))
+        .unwrap();
     let mut kills = 0;
     while ticket.end().is_none() && kills < 12 {
         let restarts = pool.metrics().restarts;
@@ -118,7 +119,7 @@ fn a_killed_thread_is_replaced_and_its_batch_is_neither_lost_nor_doubled() {
     let end = ticket.wait();
     assert_eq!(end.reason, EndReason::Exhausted);
     let gone: u64 = end.quarantined.iter().map(|span| span.len).sum();
-    assert_eq!(end.items + gone, 40_000);
+    assert_eq!(end.items + gone, 120_000);
     assert_eq!(task.items(), end.items);
     task.merged();
     let metrics = pool.metrics();
