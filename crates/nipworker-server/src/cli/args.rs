@@ -1,0 +1,324 @@
+//! The command line as types.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use nipworker_protocol::{PublicKey, RelayUrl};
+
+use crate::config::{Flags, parse_duration};
+
+/// Shown at the end of `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the reason is on stderr
+  2  wrong usage
+  130, 143  ended at once by a second SIGINT or SIGTERM
+
+Environment:
+  NIPWORKER_CONFIG         as --config
+  NIPWORKER_SECTION__KEY   sets one key of the configuration, for example
+                           NIPWORKER_GATEWAY__LISTEN=127.0.0.1:8080
+  NIPWORKER_SIGNER__KEY    the secret key that signs, as nsec1… or hex
+  RUST_LOG                 as --log";
+
+/// A verifying, caching Nostr relay gateway with a miner.
+///
+/// Without a command it runs the daemon, as `nipworker run` does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nipworker",
+    version,
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon.
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Check a configuration and print the effective one.
+    CheckConfig(CheckConfigArgs),
+    /// Show the running daemon's workers, restarts and last failures as a tree.
+    Status(StatusArgs),
+    /// Print the events that match, from the store and from relays, as JSON lines.
+    Query(QueryArgs),
+    /// Store events and send them to relays.
+    Publish(PublishArgs),
+    /// Print how many stored events match.
+    Count(CountArgs),
+    /// Search the nonce that gives an event its proof of work (NIP-13).
+    Mine(MineArgs),
+    /// Make or show keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Store events from JSON lines.
+    Import(ImportArgs),
+    /// Print stored events as JSON lines, oldest first.
+    Export(ExportArgs),
+}
+
+/// What every command that reads the configuration takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file (TOML); without one the embedded defaults hold.
+    #[arg(long, short, value_name = "FILE", env = "NIPWORKER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder of the store; by default the user's own data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as
+    /// warn,nipworker_relay=debug.
+    #[arg(long, value_name = "LEVEL", env = "RUST_LOG")]
+    pub(crate) log: Option<String>,
+}
+
+impl ConfigArgs {
+    pub(crate) fn flags(&self, relays: &[RelayUrl]) -> Flags {
+        Flags {
+            data: self.data.clone(),
+            log: self.log.clone().filter(|log| !log.is_empty()),
+            relays: relays.to_vec(),
+            ..Flags::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// Address and port of the gateway; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Upstream relay; give it again for more. Replaces those of the configuration.
+    #[arg(long = "relay", value_name = "URL")]
+    pub(crate) relays: Vec<RelayUrl>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfigArgs {
+    /// The file; without one the defaults and the environment are checked.
+    #[arg(value_name = "FILE", env = "NIPWORKER_CONFIG")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// The daemon's address; by default the one that uses the data folder.
+    #[arg(long, value_name = "URL")]
+    pub(crate) daemon: Option<String>,
+
+    /// Print again every second until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// Print as JSON, one line for each look.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which engine answers, and which relays are asked.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct EngineArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// Relay to use; give it again for more. Replaces those of the configuration.
+    #[arg(long = "relay", value_name = "URL", conflicts_with = "no_relays")]
+    pub(crate) relays: Vec<RelayUrl>,
+
+    /// Use no relay, only the store.
+    #[arg(long)]
+    pub(crate) no_relays: bool,
+
+    /// Ask the daemon at this address instead of opening the data folder. Without it, a daemon
+    /// that uses the data folder is found and asked by itself.
+    #[arg(long, value_name = "URL")]
+    pub(crate) daemon: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+
+    /// A filter of NIP-01 as JSON, for example '{"kinds":[1],"limit":10}'.
+    #[arg(required = true, value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+
+    /// Longest wait for relays.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Events are printed as JSON lines in any case; accepted so that scripts can always say it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+
+    /// A signed event as JSON, or - for JSON lines on stdin.
+    #[arg(value_name = "EVENT", default_value = "-")]
+    pub(crate) event: String,
+
+    /// Longest wait for the receipts of relays.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Print the outcome and the receipts as JSON lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CountArgs {
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+
+    /// A filter of NIP-01 as JSON; an event that matches several is counted once.
+    #[arg(required = true, value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MineArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// An unsigned event as JSON, or - to read it from stdin.
+    #[arg(value_name = "EVENT", default_value = "-", conflicts_with = "text")]
+    pub(crate) event: String,
+
+    /// Leading zero bits that the id must have, 0 to 256.
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub(crate) difficulty: u16,
+
+    /// Threads that search; by default all but one of four or more cores.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// Give up after this time.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Mine a new text note (kind 1) with this content instead of an event.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+
+    /// Author of the text note, as 64 hex characters; by default the signing key's.
+    #[arg(long, value_name = "HEX", requires = "text")]
+    pub(crate) pubkey: Option<PublicKey>,
+
+    /// Sign the mined event with the configured key (signer.key_file or NIPWORKER_SIGNER__KEY).
+    #[arg(long)]
+    pub(crate) sign: bool,
+
+    /// Keep the event's created_at instead of renewing it while the search goes on.
+    #[arg(long)]
+    pub(crate) keep_time: bool,
+
+    /// Print the event together with bits, attempts, time and the threads' figures, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a new key from the system's randomness.
+    Generate(KeyGenerateArgs),
+    /// Show what belongs to a key that is read from a file or from stdin.
+    ///
+    /// A secret key is never taken from the command line, where other users and the shell's
+    /// history would see it. A public key may be given there.
+    Show(KeyShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyGenerateArgs {
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the secret key to this new file, readable by its owner only, and print only what is
+    /// public.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyShowArgs {
+    /// A public key (npub1… or hex), a file that holds a key, or - for stdin.
+    #[arg(value_name = "NPUB|FILE|-", default_value = "-")]
+    pub(crate) key: String,
+
+    /// Also print the secret key.
+    #[arg(long)]
+    pub(crate) secret: bool,
+
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// The daemon's address; by default the one that uses the data folder, if there is one.
+    #[arg(long, value_name = "URL")]
+    pub(crate) daemon: Option<String>,
+
+    /// File of events, one JSON object a line, or - for stdin.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: String,
+
+    /// Print one JSON line for each line read, and one for the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// The daemon's address; by default the one that uses the data folder, if there is one.
+    #[arg(long, value_name = "URL")]
+    pub(crate) daemon: Option<String>,
+
+    /// Only events that match one of these filters (NIP-01, as JSON).
+    #[arg(value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+
+    /// Events are printed as JSON lines in any case; accepted so that scripts can always say it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

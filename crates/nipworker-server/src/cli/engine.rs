@@ -1,0 +1,133 @@
+//! Who answers a one-shot command: the engine in this process, or the daemon that has the store.
+
+use std::{future::Future, path::Path};
+
+use nipworker_core::{NostrClient, protocol::Filter, protocol::RelayUrl};
+
+use super::{
+    args::{ConfigArgs, EngineArgs},
+    one_shot,
+    output::Failure,
+    remote::Remote,
+};
+use crate::{config::Loaded, daemon::Beacon, embedded};
+
+/// The engine of this process with the runtime that drives it.
+pub(super) struct Embedded {
+    runtime: tokio::runtime::Runtime,
+    pub(super) client: NostrClient,
+}
+
+/// Who answers.
+pub(super) enum Engine {
+    /// The engine of this process.
+    Embedded(Embedded),
+    /// The running daemon.
+    Remote(Remote),
+}
+
+/// Finds out who answers. Relays are used only when `use_relays` says so.
+pub(super) fn open(args: &EngineArgs, use_relays: bool) -> Result<(Engine, bool), Failure> {
+    let mut loaded = one_shot(&args.config, args.config.flags(&args.relays))?;
+    if args.no_relays || !use_relays {
+        loaded.config.engine.relays.clear();
+    }
+    if let Some(remote) = running(&loaded, args.daemon.as_deref())? {
+        refuse_other_relays(&args.relays, remote.url())?;
+        return Ok((Engine::Remote(remote), use_relays && !args.no_relays));
+    }
+    let use_relays = !loaded.config.engine.relays.is_empty();
+    Ok((Engine::Embedded(Embedded::start(loaded)?), use_relays))
+}
+
+/// As [`open`] for a command that never uses relays.
+pub(super) fn open_store(args: &ConfigArgs, daemon: Option<&str>) -> Result<Engine, Failure> {
+    let mut loaded = one_shot(args, args.flags(&[]))?;
+    loaded.config.engine.relays.clear();
+    match running(&loaded, daemon)? {
+        Some(remote) => Ok(Engine::Remote(remote)),
+        None => Ok(Engine::Embedded(Embedded::start(loaded)?)),
+    }
+}
+
+/// The named daemon, or the one that uses the data folder.
+fn running(loaded: &Loaded, named: Option<&str>) -> Result<Option<Remote>, Failure> {
+    if let Some(url) = named {
+        let remote = Remote::at(url)?;
+        remote.status()?;
+        return Ok(Some(remote));
+    }
+    Ok(find(&loaded.config.data_dir()))
+}
+
+/// The daemon that uses this data folder, if it answers.
+pub(super) fn find(data: &Path) -> Option<Remote> {
+    let remote = Remote::at(&Beacon::seen(data)?).ok()?;
+    // Another program may have got the port of a daemon that died.
+    let status = remote.status().ok()?;
+    same_folder(&status.about.data, data).then_some(remote)
+}
+
+fn same_folder(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+fn refuse_other_relays(relays: &[RelayUrl], url: &str) -> Result<(), Failure> {
+    if relays.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format_args!(
+        "the daemon at {url} has the data folder and uses its own relays; leave --relay out, or \
+         name another folder with --data"
+    )))
+}
+
+impl Embedded {
+    fn start(loaded: Loaded) -> Result<Self, Failure> {
+        let Loaded { config, .. } = loaded;
+        let data = config.data_dir();
+        std::fs::create_dir_all(&data).map_err(|error| {
+            Failure::because(format_args!(
+                "data folder {}: cannot be made: {error} (daemon.data, --data)",
+                data.display()
+            ))
+        })?;
+        let runtime = runtime()?;
+        let client = runtime.block_on(embedded::start(&config)).map_err(Failure::because)?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Drives a future to its end.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Stops the engine in order: everything that was accepted is on disk after this.
+    pub(super) fn close(self) {
+        self.runtime.block_on(self.client.close());
+    }
+}
+
+/// A runtime for one command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because(format_args!("cannot start: {error}")))
+}
+
+/// Reads filters of the command line.
+pub(super) fn filters(texts: &[String]) -> Result<Vec<Filter>, Failure> {
+    let read = |text: &String| {
+        serde_json::from_str::<Filter>(text)
+            .map_err(|error| Failure::usage(format_args!("filter {text}: {error}")))
+    };
+    let filters: Vec<Filter> = texts.iter().map(read).collect::<Result<_, _>>()?;
+    if filters.iter().any(|filter| filter.search.is_some()) {
+        return Err(Failure::usage("search (NIP-50) is not offered"));
+    }
+    Ok(filters)
+}

@@ -1,0 +1,139 @@
+//! `nipworker publish`.
+
+use std::io::{self, Read};
+
+use nipworker_core::{
+    PublishOptions, Receipt, ReceiptStatus,
+    protocol::{Event, EventLimits},
+};
+use serde_json::{Value, json};
+
+use super::{
+    args::PublishArgs,
+    engine::{self, Engine},
+    output::{Failure, json_line, line, note},
+    remote::Published,
+};
+use crate::{lines::numbered, verdict::Verdict};
+
+/// Largest input in bytes.
+const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+
+pub(super) fn run(args: &PublishArgs) -> Result<(), Failure> {
+    let input = input(&args.event)?;
+    let limits = EventLimits::default();
+    let events: Vec<_> = numbered(&input, limits.max_event_bytes).collect();
+    if events.is_empty() {
+        return Err(Failure::because("no event was given"));
+    }
+    let (engine, use_relays) = engine::open(&args.engine, true)?;
+    let mut all_accepted = true;
+    let mut print = |published: Published| {
+        all_accepted &= published.accepted;
+        show(args.json, &published)
+    };
+    let mut failure = Ok(());
+    for event in &events {
+        let read = event.text.clone().and_then(|text| {
+            let read = Event::from_json(text.as_bytes(), &limits);
+            read.map(|event| (text, event)).map_err(|error| error.to_string())
+        });
+        let published = match read {
+            Err(reason) => Ok(unreadable(event.number, &reason)),
+            Ok((text, event)) => match &engine {
+                Engine::Remote(remote) => remote.publish(&text, use_relays),
+                Engine::Embedded(embedded) => {
+                    let options = PublishOptions {
+                        use_relays,
+                        timeout: args.timeout,
+                        ..PublishOptions::default()
+                    };
+                    let id = event.id;
+                    let report = embedded.block_on(embedded.client.publish_with(event, options));
+                    Ok(match report {
+                        Ok(report) => {
+                            let Verdict { accepted, message } = Verdict::of(&report);
+                            let answer = json!({
+                                "id": report.outcome.id, "status": report.outcome.status,
+                                "receipts": report.receipts,
+                            });
+                            Published { accepted, message, answer }
+                        }
+                        Err(error) => Published {
+                            accepted: false,
+                            message: Verdict::of_error(&error).message,
+                            answer: json!({ "id": id, "status": "failed", "receipts": [] }),
+                        },
+                    })
+                }
+            },
+        };
+        failure = published.and_then(&mut print);
+        if failure.is_err() {
+            break;
+        }
+    }
+    if let Engine::Embedded(embedded) = engine {
+        embedded.close();
+    }
+    failure?;
+    if all_accepted { Ok(()) } else { Err(Failure::Told) }
+}
+
+fn input(argument: &str) -> Result<Vec<u8>, Failure> {
+    if argument != "-" {
+        return Ok(argument.as_bytes().to_vec());
+    }
+    let mut input = Vec::new();
+    io::stdin()
+        .lock()
+        .take(MAX_INPUT_BYTES + 1)
+        .read_to_end(&mut input)
+        .map_err(|error| Failure::because(format_args!("cannot read stdin: {error}")))?;
+    if input.len() as u64 > MAX_INPUT_BYTES {
+        return Err(Failure::because(format_args!(
+            "stdin is over the limit of {MAX_INPUT_BYTES} bytes; use nipworker import for so many"
+        )));
+    }
+    Ok(input)
+}
+
+fn unreadable(number: u64, reason: &str) -> Published {
+    Published {
+        accepted: false,
+        message: format!("invalid: line {number}: {reason}"),
+        answer: json!({ "id": null, "status": "invalid", "receipts": [] }),
+    }
+}
+
+fn show(as_json: bool, published: &Published) -> Result<(), Failure> {
+    let Published { accepted, message, answer } = published;
+    if as_json {
+        let mut answer = answer.clone();
+        answer["accepted"] = (*accepted).into();
+        answer["message"] = message.clone().into();
+        return json_line(&answer);
+    }
+    let id = answer["id"].as_str().unwrap_or("event");
+    let status = answer["status"].as_str().unwrap_or("refused");
+    if *accepted {
+        line(format_args!("{id} {status}"))?;
+    } else {
+        note(format_args!("{id} {message}"));
+    }
+    receipts(answer).iter().try_for_each(|receipt| {
+        let word = match receipt.status {
+            ReceiptStatus::Accepted => "accepted",
+            ReceiptStatus::Refused => "refused",
+            ReceiptStatus::NoAnswer => "no answer",
+            _ => "not connected",
+        };
+        let Receipt { relay, message, elapsed_ms, .. } = receipt;
+        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+        line(format_args!("  {relay} {word} after {elapsed_ms} ms{message}"))
+    })
+}
+
+fn receipts(answer: &Value) -> Vec<Receipt> {
+    serde_json::from_value(answer["receipts"].clone()).unwrap_or_default()
+}

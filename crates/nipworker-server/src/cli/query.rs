@@ -1,0 +1,40 @@
+//! `nipworker query`.
+
+use futures::StreamExt;
+use nipworker_core::{QueryOptions, SubscriptionEvent};
+
+use super::{
+    args::QueryArgs,
+    engine::{self, Engine},
+    output::{Failure, line},
+};
+
+pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
+    let filters = engine::filters(&args.filters)?;
+    let (engine, use_relays) = engine::open(&args.engine, true)?;
+    let embedded = match engine {
+        Engine::Remote(remote) => return remote.query(&filters, use_relays, |event| line(event)),
+        Engine::Embedded(embedded) => embedded,
+    };
+    let printed = embedded.block_on(async {
+        let options = QueryOptions { use_relays, timeout: args.timeout, ..QueryOptions::default() };
+        let mut found =
+            embedded.client.query_with(filters, options).await.map_err(Failure::because)?;
+        while let Some(said) = found.next().await {
+            match said {
+                SubscriptionEvent::Event { event, .. } => line(event.to_json())?,
+                SubscriptionEvent::EndOfStored => break,
+                SubscriptionEvent::Closed { reason } => {
+                    return Err(Failure::because(format_args!("cut short: {reason}")));
+                }
+                SubscriptionEvent::Lagged { missed } => {
+                    return Err(Failure::because(format_args!("{missed} events were missed")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+    embedded.close();
+    printed
+}

@@ -1,0 +1,153 @@
+//! `nipworker status`.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    thread,
+    time::Duration,
+};
+
+use nipworker_core::{ClientStatus, LinkState, RelayReport};
+
+use super::{
+    args::StatusArgs,
+    engine, one_shot,
+    output::{Failure, json_line, line},
+    remote::Remote,
+};
+use crate::{config::DEFAULT_PORT, gateway::ServerStatus};
+
+/// How often `--watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Moves the cursor home and clears what is below.
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[J";
+
+pub(super) fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let remote = find(args)?;
+    loop {
+        let status = remote.status()?;
+        if args.json {
+            json_line(&status)?;
+        } else {
+            if args.watch && io::stdout().is_terminal() {
+                write!(io::stdout().lock(), "{CLEAR_SCREEN}")?;
+            }
+            line(render(&status))?;
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+/// The named daemon, else the one of the data folder, else the one at the configured port.
+fn find(args: &StatusArgs) -> Result<Remote, Failure> {
+    if let Some(url) = &args.daemon {
+        return Remote::at(url);
+    }
+    let loaded = one_shot(&args.config, args.config.flags(&[]))?;
+    if let Some(remote) = engine::find(&loaded.config.data_dir()) {
+        return Ok(remote);
+    }
+    let mut listen = loaded.config.gateway.listen;
+    if listen.port() == 0 {
+        listen.set_port(DEFAULT_PORT);
+    }
+    Remote::at(&format!("http://{listen}"))
+}
+
+fn render(status: &ServerStatus) -> String {
+    let about = &status.about;
+    let gateway = &status.gateway;
+    let uptime = Duration::from_secs(status.uptime_ms / 1_000);
+    let mut lines = vec![
+        format!(
+            "nipworker {} pid {} up {} on {}, data {}",
+            about.version,
+            about.pid,
+            humantime::format_duration(uptime),
+            about.listen,
+            about.data.display()
+        ),
+        status.engine.supervisor.to_string(),
+        format!(
+            "gateway: {} websockets, {} subscriptions, {} events in ({} refused), {} out, {} bad \
+             messages, {} slow readers",
+            gateway.websockets,
+            gateway.subscriptions,
+            gateway.events_in,
+            gateway.events_refused,
+            gateway.events_out,
+            gateway.bad_messages,
+            gateway.slow_readers
+        ),
+    ];
+    lines.extend(engine_lines(&status.engine));
+    lines.join("\n")
+}
+
+fn engine_lines(engine: &ClientStatus) -> Vec<String> {
+    let ingest = &engine.ingest.total;
+    let mut lines = vec![format!(
+        "ingest: {} received, {} new, {} duplicates, {} refused",
+        ingest.received,
+        ingest.fresh,
+        ingest.duplicates,
+        ingest.refused_total()
+    )];
+    lines.push(match &engine.store {
+        Some(store) => {
+            let size = store.disk_bytes.map_or_else(String::new, |bytes| {
+                format!(", {:.1} MiB on disk", bytes as f64 / (1024.0 * 1024.0))
+            });
+            format!("store: {}, {} events{size}", store.backend, store.events)
+        }
+        None => "store: cannot be read".to_owned(),
+    });
+    let subscriptions = &engine.subscriptions;
+    lines.push(format!(
+        "subscriptions: {} open, {} waiting for stored events, {} delivered, {} queued, {} lost to \
+         slow readers",
+        subscriptions.open,
+        subscriptions.incomplete,
+        subscriptions.delivered,
+        subscriptions.queued,
+        subscriptions.lagged
+    ));
+    if engine.relays.is_empty() {
+        lines.push("relays: none".to_owned());
+    }
+    lines.extend(engine.relays.iter().map(relay_line));
+    lines.push(mining_line(engine));
+    lines
+}
+
+fn relay_line(relay: &RelayReport) -> String {
+    let state = match relay.state {
+        LinkState::Idle => "idle",
+        LinkState::Connecting => "connecting",
+        LinkState::Connected => "connected",
+        LinkState::Waiting => "waiting to connect again",
+    };
+    let mut line = format!(
+        "relay {}: {state}, {} attempts, {} connections, {} events, {} bad frames",
+        relay.url, relay.dials, relay.connects, relay.events, relay.bad_frames
+    );
+    if let Some(error) = &relay.last_error {
+        line.push_str(&format!(", last error: {error}"));
+    }
+    line
+}
+
+fn mining_line(engine: &ClientStatus) -> String {
+    let running = engine.mining.jobs.iter().filter(|job| job.outcome.is_none()).count();
+    match &engine.mining.pool {
+        Some(pool) => format!(
+            "mining: {} threads, {running} jobs, {} attempts, starved {:.1} ms",
+            pool.threads.len(),
+            pool.attempts,
+            pool.starved_ns as f64 / 1e6
+        ),
+        None => "mining: stopped".to_owned(),
+    }
+}

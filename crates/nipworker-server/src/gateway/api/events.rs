@@ -1,0 +1,152 @@
+//! `POST /events`: one event as JSON, or many as JSON lines.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use futures::{StreamExt, stream};
+use nipworker_core::{
+    ClientError, PublishOptions, PublishReport, PutOutcome, PutStatus,
+    protocol::{Event, EventId},
+};
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, Gateway, JSON_LINES,
+    filters::{self, Options, api_error},
+};
+use crate::{
+    gateway::counters::count,
+    lines::{IMPORT_BATCH, LineOutcome, numbered},
+    verdict::Verdict,
+};
+
+/// Events of one request that wait for relays at a time.
+const IN_FLIGHT: usize = 64;
+
+/// Takes one event, or many.
+pub(super) async fn publish(
+    request: HttpRequest,
+    payload: web::Payload,
+    gateway: web::Data<Gateway>,
+) -> Result<HttpResponse, ApiError> {
+    let options = Options::of(&request)?;
+    let use_relays = options.relays.unwrap_or(true) && gateway.has_upstream();
+    if filters::sends_lines(&request) {
+        let body = gateway.read_body(payload, gateway.config.http.max_lines_bytes).await?;
+        return many(&gateway, &body, use_relays).await;
+    }
+    let body = gateway.read_body(payload, gateway.config.http.max_body_bytes).await?;
+    one(&gateway, &body, use_relays).await
+}
+
+async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpResponse, ApiError> {
+    count(&gateway.counters.events_in);
+    let event = Event::from_json(body, &gateway.event_limits).map_err(|error| {
+        count(&gateway.counters.events_refused);
+        ApiError::bad_request("invalid_event", error)
+    })?;
+    let options = PublishOptions { use_relays, ..gateway.publish_options() };
+    let report = gateway.client.publish_with(event, options).await.map_err(|error| {
+        count(&gateway.counters.events_refused);
+        api_error(&error)
+    })?;
+    let verdict = Verdict::of(&report);
+    tally(gateway, verdict.accepted);
+    let answer = answer(&report, &verdict);
+    if verdict.accepted {
+        return Ok(HttpResponse::Ok().json(answer));
+    }
+    let (status, code) = refusal(&report);
+    Err(ApiError::new(status, code, &verdict.message).with("outcome", answer))
+}
+
+/// The status and code of an event that was not accepted.
+fn refusal(report: &PublishReport) -> (StatusCode, &'static str) {
+    match report.outcome.status {
+        PutStatus::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event"),
+        PutStatus::Superseded => (StatusCode::CONFLICT, "superseded"),
+        PutStatus::Deleted => (StatusCode::GONE, "deleted"),
+        PutStatus::Expired => (StatusCode::UNPROCESSABLE_ENTITY, "expired"),
+        PutStatus::Failed => (StatusCode::SERVICE_UNAVAILABLE, "worker_failed"),
+        _ => (StatusCode::BAD_GATEWAY, "no_relay_accepted"),
+    }
+}
+
+fn answer(report: &PublishReport, verdict: &Verdict) -> Value {
+    json!({
+        "id": report.outcome.id,
+        "accepted": verdict.accepted,
+        "message": verdict.message,
+        "status": report.outcome.status,
+        "receipts": report.receipts,
+    })
+}
+
+fn tally(gateway: &Gateway, accepted: bool) {
+    let counters = &gateway.counters;
+    count(if accepted { &counters.events_accepted } else { &counters.events_refused });
+}
+
+/// Answers each line with its outcome, in order.
+async fn many(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpResponse, ApiError> {
+    let outcomes = if use_relays {
+        publish_lines(gateway, body).await
+    } else {
+        import_lines(gateway, body).await
+    }
+    .map_err(|error| api_error(&error))?;
+    let mut text = String::new();
+    for outcome in outcomes {
+        count(&gateway.counters.events_in);
+        tally(gateway, outcome["accepted"] == true);
+        text.push_str(&outcome.to_string());
+        text.push('\n');
+    }
+    Ok(HttpResponse::Ok().content_type(JSON_LINES).body(text))
+}
+
+async fn import_lines(gateway: &Gateway, body: &[u8]) -> Result<Vec<Value>, ClientError> {
+    let limit = gateway.event_limits.max_event_bytes;
+    let mut answers = Vec::new();
+    let mut lines = numbered(body, limit).peekable();
+    while lines.peek().is_some() {
+        let batch: Vec<_> = lines.by_ref().take(IMPORT_BATCH).collect();
+        let texts = batch.iter().filter_map(|line| line.text.clone().ok()).collect();
+        let mut outcomes = gateway.client.import(texts).await?.into_iter();
+        for line in batch {
+            let outcome = match line.text {
+                Ok(_) => LineOutcome::of(line.number, outcomes.next()),
+                Err(reason) => LineOutcome::unreadable(line.number, reason),
+            };
+            answers.push(json!(outcome));
+        }
+    }
+    Ok(answers)
+}
+
+async fn publish_lines(gateway: &Gateway, body: &[u8]) -> Result<Vec<Value>, ClientError> {
+    let answers = stream::iter(numbered(body, gateway.event_limits.max_event_bytes))
+        .map(|line| async move {
+            let event = line.text.and_then(|text| {
+                Event::from_json(text.as_bytes(), &gateway.event_limits)
+                    .map_err(|error| error.to_string())
+            });
+            let event = match event {
+                Ok(event) => event,
+                Err(reason) => return json!(LineOutcome::unreadable(line.number, reason)),
+            };
+            let id = event.id;
+            let report = match gateway.client.publish_with(event, gateway.publish_options()).await {
+                Ok(report) => report,
+                Err(error) => failed(id, &error),
+            };
+            let mut answer = answer(&report, &Verdict::of(&report));
+            answer["line"] = line.number.into();
+            answer
+        })
+        .buffered(IN_FLIGHT);
+    Ok(answers.collect().await)
+}
+
+fn failed(id: EventId, error: &ClientError) -> PublishReport {
+    let outcome = PutOutcome { id, status: PutStatus::Failed, reason: error.to_string() };
+    PublishReport { outcome, receipts: Vec::new() }
+}

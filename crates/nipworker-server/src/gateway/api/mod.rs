@@ -1,0 +1,53 @@
+//! The HTTP API under `/api/v1`.
+
+pub(super) mod events;
+pub(super) mod filters;
+pub(super) mod query;
+
+use actix_web::{HttpResponse, Responder, http::StatusCode, web};
+
+use super::{error::ApiError, state::Gateway};
+
+/// The media type of JSON lines, in and out.
+pub(crate) const JSON_LINES: &str = "application/x-ndjson";
+
+/// Adds the routes of the API to `/api/v1`.
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/events", web::post().to(events::publish))
+        .route("/events/{id}", web::get().to(query::one_event))
+        .route("/query", web::post().to(query::query))
+        .route("/count", web::post().to(query::count))
+        .route("/status", web::get().to(status))
+        .default_service(web::to(unknown));
+}
+
+async fn status(gateway: web::Data<Gateway>) -> impl Responder {
+    HttpResponse::Ok().json(gateway.status())
+}
+
+async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(not_found(&request))
+}
+
+/// 404, or 405 for a path that has other methods.
+pub(super) fn not_found(request: &actix_web::HttpRequest) -> ApiError {
+    let (method, path) = (request.method(), request.path());
+    let methods = match path {
+        "/api/v1/events" | "/api/v1/query" | "/api/v1/count" => Some("POST"),
+        "/api/v1/status" | "/healthz" | "/readyz" | "/metrics" | "/" => Some("GET"),
+        _ => None,
+    };
+    match methods {
+        Some(allowed) => ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format_args!("{method} is not served on {path}; use {allowed}"),
+        ),
+        None => ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format_args!("nothing is served on {path}"),
+        ),
+    }
+}

@@ -1,0 +1,60 @@
+//! Errors of the HTTP API: `{"error":{"code":"…","message":"…"}}` with a fitting status.
+
+use std::fmt;
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use serde_json::{Value, json};
+
+/// An answer that tells why a request failed.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// More fields of the answer, beside `error`.
+    extra: Option<(&'static str, Value)>,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl fmt::Display) -> Self {
+        Self { status, code, message: message.to_string(), extra: None }
+    }
+
+    /// 400: the request cannot be understood.
+    pub(crate) fn bad_request(code: &'static str, message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 413: the request is over a limit.
+    pub(crate) fn too_large(message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    /// With one more field beside `error`.
+    pub(crate) fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.extra = Some((name, value));
+        self
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
+        if let Some((name, value)) = &self.extra {
+            body[*name] = value.clone();
+        }
+        HttpResponse::build(self.status).json(body)
+    }
+}

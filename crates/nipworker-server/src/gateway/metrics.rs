@@ -1,0 +1,341 @@
+//! `/metrics`: the whole process in the OpenMetrics text format that Prometheus reads.
+//!
+//! Everything is read from counters at the moment of the request; no worker is asked. All names
+//! begin with `nipworker_`; counters end in `_total`, times are seconds, sizes bytes:
+//!
+//! * `build_info{version}`, `uptime_seconds`;
+//! * `worker_*{worker}`: supervision: up, restarts, panics, hangs, handled and failed messages,
+//!   handler times (`quantile` 0.5 and 0.99), hung threads;
+//! * `mailbox_*{worker}`: depth, high water, capacity, refused messages, dead letters;
+//! * `relay_*{relay}`: upstream relays; `ingest_*`: what came in and why it was refused;
+//! * `store_*`, `subscriptions_*`, `unanswered_publishes`;
+//! * `mining_*` and `mining_thread_*{thread}`: how the miner's threads are fed;
+//! * `gateway_*`: clients of this gateway.
+
+use std::fmt;
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use nipworker_core::{ChildStatus, LinkState, RelayReport, State, ThreadMetrics};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use super::{error::ApiError, state::Gateway, state::ServerStatus};
+
+/// The media type of the answer.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PREFIX: &str = "nipworker";
+const NANOS_PER_SECOND: f64 = 1e9;
+const MICROS_PER_SECOND: f64 = 1e6;
+const MILLIS_PER_SECOND: f64 = 1e3;
+
+pub(super) async fn metrics(gateway: web::Data<Gateway>) -> Result<HttpResponse, ApiError> {
+    let text = render(gateway.status()).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format_args!("{error}"))
+    })?;
+    Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
+}
+
+fn render(status: ServerStatus) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Snapshot(status)));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+#[derive(Debug)]
+struct Snapshot(ServerStatus);
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut page = Page(encoder);
+        let status = &self.0;
+        page.info("build", "version of the program", [("version", status.about.version.as_str())])?;
+        let uptime = status.uptime_ms as f64 / MILLIS_PER_SECOND;
+        page.gauge("uptime_seconds", "time since the gateway started", uptime)?;
+        supervision(&mut page, &status.engine.supervisor.workers())?;
+        relays(&mut page, &status.engine.relays)?;
+        ingest(&mut page, status)?;
+        mining(&mut page, status)?;
+        gateway(&mut page, status)
+    }
+}
+
+fn supervision(page: &mut Page<'_>, workers: &[&ChildStatus]) -> fmt::Result {
+    let each = |value: fn(&ChildStatus) -> u64| -> Vec<_> {
+        workers.iter().map(|worker| ([("worker", worker.name.as_str())], value(worker))).collect()
+    };
+    page.gauges(
+        "worker_up",
+        "whether the worker serves",
+        &each(|w| u64::from(w.state == State::Running)),
+    )?;
+    page.counters("worker_restarts", "times it was started again", &each(|w| w.restarts))?;
+    page.counters("worker_panics", "panics that ended an incarnation", &each(|w| w.panics))?;
+    page.counters("worker_hangs", "hangs that ended an incarnation", &each(|w| w.hangs))?;
+    page.counters("worker_handled", "messages handled to the end", &each(|w| w.handled))?;
+    page.counters("worker_failed", "messages that failed in its hands", &each(|w| w.failed))?;
+    page.gauges(
+        "worker_zombies",
+        "given-up threads that have not come back",
+        &each(|w| w.zombies),
+    )?;
+    let mut times = Vec::new();
+    for worker in workers {
+        for (quantile, micros) in [("0.5", worker.latency_us.p50), ("0.99", worker.latency_us.p99)]
+        {
+            let labels = [("worker", worker.name.as_str()), ("quantile", quantile)];
+            times.push((labels, micros / MICROS_PER_SECOND));
+        }
+    }
+    page.gauges("worker_handler_seconds", "how long its handlers take, from samples", &times)?;
+    page.gauges("mailbox_depth", "messages that wait", &each(|w| w.mailbox.depth))?;
+    page.gauges(
+        "mailbox_high_water",
+        "most messages that ever waited",
+        &each(|w| w.mailbox.high_water),
+    )?;
+    page.gauges("mailbox_capacity", "messages that may wait", &each(|w| w.mailbox.capacity))?;
+    page.counters(
+        "mailbox_rejected",
+        "messages refused because it was full",
+        &each(|w| w.mailbox.rejected_full),
+    )?;
+    page.counters(
+        "mailbox_dead_letters",
+        "messages lost to a failure with nobody waiting for an answer",
+        &each(|w| w.mailbox.dead_letters),
+    )
+}
+
+fn relays(page: &mut Page<'_>, relays: &[RelayReport]) -> fmt::Result {
+    let each = |value: fn(&RelayReport) -> u64| -> Vec<_> {
+        relays.iter().map(|relay| ([("relay", relay.url.as_str())], value(relay))).collect()
+    };
+    page.gauges(
+        "relay_connected",
+        "whether there is a connection",
+        &each(|r| u64::from(r.state == LinkState::Connected)),
+    )?;
+    page.counters("relay_dials", "attempts to connect", &each(|r| r.dials))?;
+    page.counters("relay_dial_failures", "attempts that failed", &each(|r| r.dial_failures))?;
+    page.counters("relay_disconnects", "connections that ended", &each(|r| r.disconnects))?;
+    page.counters("relay_frames_in", "messages that came", &each(|r| r.frames_in))?;
+    page.counters("relay_bytes_in", "bytes of text that came", &each(|r| r.bytes_in))?;
+    page.counters("relay_frames_out", "messages that were sent", &each(|r| r.frames_out))?;
+    page.counters("relay_bytes_out", "bytes of text that were sent", &each(|r| r.bytes_out))?;
+    page.counters("relay_events", "events for open subscriptions", &each(|r| r.events))?;
+    page.counters("relay_bad_frames", "malformed messages", &each(|r| r.bad_frames))?;
+    page.gauges(
+        "relay_eose_milliseconds",
+        "time of the last answered subscription to its end of stored events",
+        &each(|r| r.eose_latency_ms),
+    )
+}
+
+fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
+    let engine = &status.engine;
+    let total = &engine.ingest.total;
+    page.counter("ingest_received", "texts that came in", total.received)?;
+    page.counter("ingest_fresh", "events that were new and genuine", total.fresh)?;
+    page.counter("ingest_duplicates", "copies of verified events", total.duplicates)?;
+    let refused: Vec<_> = total
+        .refused
+        .iter()
+        .map(|(kind, count)| {
+            // The name as it stands in the status.
+            let kind = serde_json::to_value(kind).unwrap_or_default();
+            ([("reason", kind.as_str().unwrap_or("other").to_owned())], *count)
+        })
+        .collect();
+    page.counters("ingest_refused", "what was refused, by reason", &refused)?;
+    if let Some(store) = &engine.store {
+        page.gauge("store_events", "events that are kept", store.events as f64)?;
+        if let Some(bytes) = store.disk_bytes {
+            page.gauge("store_disk_bytes", "bytes on disk", bytes as f64)?;
+        }
+    }
+    page.gauge(
+        "store_readable",
+        "whether the store answers",
+        f64::from(u8::from(engine.store.is_some())),
+    )?;
+    let subscriptions = &engine.subscriptions;
+    page.gauge("subscriptions_open", "subscriptions of the engine", subscriptions.open as f64)?;
+    page.gauge(
+        "subscriptions_queued",
+        "events that wait for readers",
+        subscriptions.queued as f64,
+    )?;
+    let waiting = engine.unanswered_publishes as f64;
+    page.gauge("unanswered_publishes", "publishes that a relay has not answered", waiting)
+}
+
+fn mining(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
+    let Some(pool) = &status.engine.mining.pool else { return Ok(()) };
+    let seconds = |nanos: u64| nanos as f64 / NANOS_PER_SECOND;
+    page.gauge("mining_jobs", "jobs that have not ended", pool.jobs as f64)?;
+    page.counter("mining_attempts", "items tried", pool.attempts)?;
+    page.gauge("mining_queue_depth", "batches in the queue", pool.queue_depth as f64)?;
+    page.counter_f64(
+        "mining_starved_seconds",
+        "time threads waited while work was left",
+        seconds(pool.starved_ns),
+    )?;
+    page.counter(
+        "mining_starvation_events",
+        "times a thread waited while work was left",
+        pool.starvation_events,
+    )?;
+    page.gauge(
+        "mining_fairness_min_max",
+        "items of the least busy thread by those of the busiest",
+        pool.fairness_min_max,
+    )?;
+    page.gauges(
+        "mining_dispatch_seconds",
+        "time from a free thread to its next batch",
+        &[
+            ([("quantile", "0.5")], seconds(pool.dispatch_p50_ns)),
+            ([("quantile", "0.99")], seconds(pool.dispatch_p99_ns)),
+        ],
+    )?;
+    let names: Vec<String> = pool.threads.iter().map(|thread| thread.index.to_string()).collect();
+    let each = |value: fn(&ThreadMetrics) -> u64| -> Vec<_> {
+        let samples = names.iter().zip(&pool.threads);
+        samples.map(|(name, thread)| ([("thread", name.as_str())], value(thread))).collect()
+    };
+    let each_seconds = |value: fn(&ThreadMetrics) -> u64| -> Vec<_> {
+        each(value).into_iter().map(|(labels, nanos)| (labels, seconds(nanos))).collect()
+    };
+    page.counters("mining_thread_batches", "batches finished", &each(|t| t.batches))?;
+    page.counters("mining_thread_attempts", "items finished", &each(|t| t.attempts))?;
+    page.counters_f64(
+        "mining_thread_busy_seconds",
+        "time inside batches",
+        &each_seconds(|t| t.busy_ns),
+    )?;
+    page.counters_f64(
+        "mining_thread_idle_with_job_seconds",
+        "time it waited while a job had work left",
+        &each_seconds(|t| t.idle_with_job_ns),
+    )?;
+    page.counters_f64(
+        "mining_thread_idle_no_job_seconds",
+        "time it waited because nothing was left to do",
+        &each_seconds(|t| t.idle_no_job_ns),
+    )?;
+    page.counters(
+        "mining_thread_self_refills",
+        "batches it cut itself",
+        &each(|t| t.self_refills),
+    )?;
+    page.counters("mining_thread_panics", "batches that panicked", &each(|t| t.panics))?;
+    page.gauges(
+        "mining_thread_pinned",
+        "whether it is bound to a core",
+        &each(|t| u64::from(t.pinned)),
+    )
+}
+
+fn gateway(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
+    let gateway = &status.gateway;
+    page.gauge("gateway_websockets", "WebSocket clients", gateway.websockets as f64)?;
+    page.gauge(
+        "gateway_subscriptions",
+        "subscriptions of WebSocket clients",
+        gateway.subscriptions as f64,
+    )?;
+    for (name, help, count) in [
+        (
+            "gateway_websockets_opened",
+            "WebSocket clients ever connected",
+            gateway.websockets_opened,
+        ),
+        ("gateway_websockets_refused", "WebSocket clients refused", gateway.websockets_refused),
+        ("gateway_messages_in", "WebSocket messages that came", gateway.messages_in),
+        ("gateway_messages_out", "WebSocket messages that were sent", gateway.messages_out),
+        ("gateway_events_in", "events that clients sent", gateway.events_in),
+        ("gateway_events_accepted", "events that were accepted", gateway.events_accepted),
+        ("gateway_events_refused", "events that were refused", gateway.events_refused),
+        ("gateway_events_out", "events sent to WebSocket clients", gateway.events_out),
+        ("gateway_bad_messages", "malformed messages", gateway.bad_messages),
+        ("gateway_unknown_messages", "messages of an unknown type", gateway.unknown_messages),
+        ("gateway_oversized_messages", "messages over the size limit", gateway.oversized_messages),
+        ("gateway_slow_readers", "clients disconnected for reading slowly", gateway.slow_readers),
+        ("gateway_idle_clients", "clients disconnected for silence", gateway.idle_clients),
+        ("gateway_http_requests", "HTTP requests", gateway.http_requests),
+        ("gateway_http_errors", "HTTP answers of 400 and more", gateway.http_errors),
+    ] {
+        page.counter(name, help, count)?;
+    }
+    Ok(())
+}
+
+/// Writes one metric after the other.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn info(&mut self, name: &str, help: &str, labels: impl EncodeLabelSet) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges<L: EncodeLabelSet, V: prometheus_client::encoding::EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: &[(L, V)],
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            metric.encode_family(labels)?.encode_gauge(value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn counter_f64(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: &[(L, u64)],
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        }
+        Ok(())
+    }
+
+    fn counters_f64<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: &[(L, f64)],
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            metric.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        }
+        Ok(())
+    }
+}

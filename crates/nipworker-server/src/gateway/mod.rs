@@ -1,0 +1,219 @@
+//! The gateway: one port that speaks WebSocket to Nostr clients and HTTP to everybody else.
+
+mod api;
+mod counters;
+mod error;
+mod health;
+mod metrics;
+mod nip11;
+mod page;
+mod socket;
+mod state;
+mod ws;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer,
+    dev::{Server, ServerHandle, Service, ServiceResponse},
+    http::header::{self, HeaderMap, HeaderValue},
+    web,
+};
+use nipworker_core::{NostrClient, protocol::EventLimits};
+use tokio::sync::watch;
+
+pub(crate) use self::{api::JSON_LINES, state::Gateway};
+pub use self::{
+    counters::GatewayStatus,
+    state::{About, ServerStatus},
+};
+use self::{counters::count, error::ApiError};
+use crate::config::GatewayConfig;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// Everything a gateway needs to start.
+pub struct GatewayParts {
+    /// The engine that answers.
+    pub client: NostrClient,
+    /// Limits and texts.
+    pub config: GatewayConfig,
+    /// What one event may be at most; the same that the engine enforces.
+    pub event_limits: EventLimits,
+    /// Upstream relays of the engine; without one, no request asks relays.
+    pub relays: Vec<String>,
+    /// Folder of the data, for the status.
+    pub data: PathBuf,
+    /// The port to serve.
+    pub listener: TcpListener,
+    /// Longest wait for requests to end on a stop.
+    pub shutdown_timeout: Duration,
+}
+
+/// A gateway that serves. Dropping it does not stop it.
+pub struct RunningGateway {
+    address: SocketAddr,
+    handle: ServerHandle,
+    stopping: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl RunningGateway {
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// The listener cannot be used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(parts: GatewayParts) -> io::Result<Self> {
+        let GatewayParts { client, config, event_limits, relays, data, listener, .. } = parts;
+        let address = listener.local_addr()?;
+        let (stopping, stopping_seen) = watch::channel(false);
+        let gateway = web::Data::from(Arc::new(Gateway {
+            client,
+            event_limits,
+            counters: Arc::default(),
+            stopping: stopping_seen,
+            about: About::this_process(address, data, relays),
+            started: Instant::now(),
+            config: config.clone(),
+        }));
+        let server = serve(gateway, &config, listener, parts.shutdown_timeout)?;
+        let handle = server.handle();
+        Ok(Self { address, handle, stopping, server: tokio::spawn(server) })
+    }
+
+    /// Address and port that are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the server ends by itself, which it only does when it fails. Cancel safe.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.server).await {
+            Ok(Ok(())) => "the server ended".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Takes no new connection, lets requests end, says good-bye to WebSocket clients, and waits
+    /// for all of that within the shutdown timeout.
+    pub async fn stop(self) {
+        // Nobody listens when no request was ever made.
+        self.stopping.send_replace(true);
+        self.handle.stop(true).await;
+        // How the server ended no longer matters.
+        drop(self.server.await);
+    }
+}
+
+fn serve(
+    gateway: web::Data<Gateway>,
+    config: &GatewayConfig,
+    listener: TcpListener,
+    shutdown_timeout: Duration,
+) -> io::Result<Server> {
+    let threads = config.threads;
+    let allow_origin = HeaderValue::from_str(&config.allow_origin).ok();
+    let server = HttpServer::new(move || {
+        let gateway = gateway.clone();
+        let counters = gateway.counters.clone();
+        let allow_origin = allow_origin.clone().filter(|origin| !origin.is_empty());
+        App::new()
+            .app_data(gateway)
+            .wrap_fn(move |request, service| {
+                count(&counters.http_requests);
+                let counters = counters.clone();
+                let origin = allow_origin.clone();
+                let preflight = is_preflight(request.method(), request.headers());
+                let answer = if preflight {
+                    let (request, _) = request.into_parts();
+                    let response = HttpResponse::NoContent().finish().map_into_boxed_body();
+                    futures::future::Either::Left(async {
+                        Ok(ServiceResponse::new(request, response))
+                    })
+                } else {
+                    futures::future::Either::Right(service.call(request))
+                };
+                async move {
+                    let mut response = answer.await?.map_into_boxed_body();
+                    if response.status().as_u16() >= 400 {
+                        count(&counters.http_errors);
+                    }
+                    if let Some(origin) = origin {
+                        allow(response.headers_mut(), origin, preflight);
+                    }
+                    Ok(response)
+                }
+            })
+            .route("/", web::get().to(root))
+            .route("/healthz", web::get().to(health::healthz))
+            .route("/readyz", web::get().to(health::readyz))
+            .route("/metrics", web::get().to(metrics::metrics))
+            .service(web::scope("/api/v1").configure(api::configure))
+            .default_service(web::to(unknown))
+    });
+    Ok(server
+        .workers(threads)
+        .backlog(BACKLOG)
+        .max_connections(config.max_connections.div_ceil(threads))
+        .client_request_timeout(config.http.request_timeout)
+        .keep_alive(config.http.keep_alive)
+        .shutdown_timeout(shutdown_timeout.as_secs().max(1))
+        .disable_signals()
+        .on_connect(|stream, extensions| {
+            extensions.insert(Arc::new(socket::Socket::of(stream)));
+        })
+        .listen(listener)?
+        .run())
+}
+
+/// Whether a browser asks if it may ask (CORS).
+fn is_preflight(method: &actix_web::http::Method, headers: &HeaderMap) -> bool {
+    method == actix_web::http::Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Lets pages of `origin` read the answer.
+fn allow(headers: &mut HeaderMap, origin: HeaderValue, preflight: bool) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if preflight {
+        let text = HeaderValue::from_static;
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, text("GET, POST, OPTIONS"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, text("Accept, Content-Type"));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, text("86400"));
+    }
+}
+
+/// `/`: a relay for Nostr clients, its document for those who ask, a page for browsers.
+async fn root(
+    request: HttpRequest,
+    payload: web::Payload,
+    gateway: web::Data<Gateway>,
+) -> Result<HttpResponse, actix_web::Error> {
+    if ws::is_upgrade(&request) {
+        return ws::upgrade(request, payload, gateway).await;
+    }
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains(nip11::MEDIA_TYPE)) {
+        let document = nip11::document(&gateway.config, &gateway.event_limits);
+        return Ok(HttpResponse::Ok().content_type(nip11::MEDIA_TYPE).body(document.to_string()));
+    }
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::VARY, "Accept"))
+        .body(page::html(&gateway.config)))
+}
+
+async fn unknown(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(api::not_found(&request))
+}

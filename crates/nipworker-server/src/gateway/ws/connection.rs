@@ -1,0 +1,449 @@
+//! One WebSocket client from its first message to its last.
+//!
+//! One task does everything for the client, in one `select!`, so there is no lock and no order to
+//! get wrong: read a message when there is room to work on it, take what subscriptions say when
+//! there is room to send it, send when the socket takes it. A client that does not read stops
+//! being read and stops being fed; what it asked for waits in the engine, which counts what a
+//! live subscription lost. Such a client is told and disconnected rather than left with gaps.
+
+use std::{
+    future::poll_fn,
+    io::ErrorKind,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use actix_ws::{
+    AggregatedMessage, AggregatedMessageStream, CloseCode, Message, ProtocolError, Session,
+};
+use futures::{FutureExt, Sink, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use nipworker_core::{
+    ClientError, PublishReport, SubscribeOptions, Subscription, SubscriptionEvent,
+    protocol::{Event, EventId, Filter, MachinePrefix, RelayMessage},
+};
+use tokio::sync::watch;
+
+use super::{
+    guard::Tripped,
+    outgoing::Outgoing,
+    requests::{self, Fault, Request},
+    subscriptions::{Opening, Said, Subscriptions},
+};
+use crate::{
+    gateway::{counters::count, socket::Socket, state::Gateway},
+    verdict::{Verdict, error_message, prefixed},
+};
+
+/// How long a client that is being disconnected has to take the last messages.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Work that a message started and that has ended.
+enum Done {
+    Published(EventId, Result<PublishReport, ClientError>),
+    Subscribed(Rc<str>, Opening, Result<Subscription, ClientError>),
+    Counted(String, Result<u64, ClientError>),
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// The client closed it, or is gone.
+    Gone,
+    /// The gateway stops.
+    Stopping,
+    /// Sent nothing for too long.
+    Idle,
+    /// Does not read what it asked for.
+    SlowReader(String),
+    /// A message over the size limit, with its announced bytes.
+    TooLarge(u64),
+    /// A text message that is no UTF-8.
+    NotUtf8,
+    /// A binary message; NIP-01 knows only text.
+    Binary,
+    /// Against RFC 6455.
+    Protocol(String),
+    /// Too many messages that were malformed or broke a rule.
+    TooManyBad,
+}
+
+impl End {
+    /// The close frame, and the notice that goes before it. Codes: RFC 6455 §7.4.1.
+    fn farewell(&self, max_message_bytes: usize) -> (CloseCode, Option<String>) {
+        let notice = |prefix: MachinePrefix, text: String| Some(prefix.message(text));
+        match self {
+            Self::Gone => (CloseCode::Normal, None),
+            Self::Stopping => (CloseCode::Away, None),
+            Self::Idle => (CloseCode::Away, Some("closed: nothing was heard for too long".into())),
+            Self::SlowReader(why) => {
+                (CloseCode::Policy, notice(MachinePrefix::RateLimited, why.clone()))
+            }
+            Self::TooLarge(bytes) => {
+                let text =
+                    format!("message of {bytes} bytes is over the limit of {max_message_bytes}");
+                (CloseCode::Size, notice(MachinePrefix::Invalid, text))
+            }
+            Self::NotUtf8 => {
+                (CloseCode::Invalid, notice(MachinePrefix::Invalid, "message is not UTF-8".into()))
+            }
+            Self::Binary => (
+                CloseCode::Unsupported,
+                notice(MachinePrefix::Unsupported, "binary messages are not used (NIP-01)".into()),
+            ),
+            Self::Protocol(why) => {
+                (CloseCode::Protocol, notice(MachinePrefix::Invalid, why.clone()))
+            }
+            Self::TooManyBad => (
+                CloseCode::Policy,
+                notice(MachinePrefix::RateLimited, "too many malformed messages".into()),
+            ),
+        }
+    }
+}
+
+pub(super) struct Connection {
+    gateway: Arc<Gateway>,
+    session: Session,
+    messages: AggregatedMessageStream,
+    /// Set off by the frame guard.
+    tripped: Rc<Tripped>,
+    socket: Option<Weak<Socket>>,
+    stopping: watch::Receiver<bool>,
+    outgoing: Outgoing,
+    subscriptions: Subscriptions,
+    working: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    bad_messages: u32,
+    last_heard: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        session: Session,
+        messages: AggregatedMessageStream,
+        tripped: Rc<Tripped>,
+        socket: Option<Weak<Socket>>,
+    ) -> Self {
+        let now = Instant::now();
+        let limits = &gateway.config.websocket;
+        Self {
+            outgoing: Outgoing::new(limits.outgoing_messages, limits.outgoing_bytes, now),
+            subscriptions: Subscriptions::new(gateway.counters.clone()),
+            stopping: gateway.stopping.clone(),
+            session,
+            messages,
+            tripped,
+            socket,
+            working: FuturesUnordered::new(),
+            bad_messages: 0,
+            last_heard: now,
+            gateway,
+        }
+    }
+
+    /// Serves the client until either side ends the connection.
+    pub(super) async fn run(mut self) {
+        let end = match self.serve().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        match &end {
+            End::Idle => count(&self.gateway.counters.idle_clients),
+            End::SlowReader(_) => count(&self.gateway.counters.slow_readers),
+            End::TooLarge(_) => count(&self.gateway.counters.oversized_messages),
+            End::Binary | End::NotUtf8 | End::Protocol(_) => {
+                count(&self.gateway.counters.bad_messages);
+            }
+            End::Gone | End::Stopping | End::TooManyBad => {}
+        }
+        if end != End::Gone {
+            tracing::debug!(?end, "websocket client is disconnected");
+        }
+        self.part(end).await;
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        let limits = self.gateway.config.websocket.clone();
+        let mut ping = tokio::time::interval(limits.ping_interval);
+        ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ping.reset();
+        if *self.stopping.borrow() {
+            return Err(End::Stopping);
+        }
+        loop {
+            let has_room = self.outgoing.has_room();
+            let may_read = has_room && self.working.len() < limits.max_in_flight;
+            let stalled_at = self.outgoing.stalled_at(limits.slow_reader_timeout);
+            tokio::select! {
+                ready = ready_to_send(&mut self.session), if !self.outgoing.is_empty() => {
+                    ready.map_err(|_| End::Gone)?;
+                    self.send_next()?;
+                }
+                Some(done) = self.working.next() => self.finish(done),
+                Some(said) = self.subscriptions.next(),
+                    if has_room && self.subscriptions.has_streams() => self.tell(said)?,
+                message = self.messages.recv(), if may_read => {
+                    self.last_heard = Instant::now();
+                    self.hear(message)?;
+                }
+                () = sleep_until(stalled_at) => {
+                    return Err(End::SlowReader(format!(
+                        "you read too slowly: nothing was taken for {}",
+                        humantime::format_duration(limits.slow_reader_timeout)
+                    )));
+                }
+                _ = ping.tick() => {
+                    let now = Instant::now();
+                    if !may_read {
+                        // Not listening is ours, not the client's silence.
+                        self.last_heard = now;
+                    } else if now.duration_since(self.last_heard) >= limits.idle_timeout {
+                        return Err(End::Idle);
+                    }
+                    if self.outgoing.is_empty() {
+                        self.outgoing.push(Message::Ping(Default::default()), now);
+                    }
+                }
+                bytes = self.tripped.wait() => return Err(End::TooLarge(bytes)),
+                _ = self.stopping.changed() => return Err(End::Stopping),
+            }
+        }
+    }
+
+    /// Hands the oldest waiting message to the socket, which said that it takes one.
+    fn send_next(&mut self) -> Result<(), End> {
+        if let Some(message) = self.outgoing.pop(Instant::now()) {
+            if matches!(message, Message::Text(_)) {
+                count(&self.gateway.counters.messages_out);
+            }
+            Pin::new(&mut self.session).start_send(message).map_err(|_| End::Gone)?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, message: &RelayMessage) {
+        self.outgoing.push(Message::Text(message.to_frame().into()), Instant::now());
+    }
+
+    /// Takes what the client sent.
+    fn hear(
+        &mut self,
+        message: Option<Result<AggregatedMessage, ProtocolError>>,
+    ) -> Result<(), End> {
+        match message {
+            None | Some(Ok(AggregatedMessage::Close(_))) => Err(End::Gone),
+            Some(Ok(AggregatedMessage::Text(text))) => self.hear_text(&text),
+            Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Binary),
+            Some(Ok(AggregatedMessage::Ping(payload))) => {
+                self.outgoing.push(Message::Pong(payload), Instant::now());
+                Ok(())
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
+            Some(Err(error)) => Err(match error {
+                ProtocolError::Io(error) if error.kind() == ErrorKind::InvalidData => End::NotUtf8,
+                ProtocolError::Io(_) => End::Gone,
+                error => End::Protocol(error.to_string()),
+            }),
+        }
+    }
+
+    fn hear_text(&mut self, text: &str) -> Result<(), End> {
+        let gateway = self.gateway.clone();
+        count(&gateway.counters.messages_in);
+        match requests::read(text, &gateway.config.websocket, &gateway.event_limits) {
+            Ok(Request::Event(event)) => {
+                count(&gateway.counters.events_in);
+                self.working.push(publish(gateway, *event).boxed_local());
+                Ok(())
+            }
+            Ok(Request::Req { subscription, filters }) => self.open(&subscription, filters),
+            Ok(Request::Close { subscription }) => {
+                self.subscriptions.close(&subscription);
+                Ok(())
+            }
+            Ok(Request::Count { subscription, filters }) => {
+                let counted = async move {
+                    let result = gateway.client.count(filters).await;
+                    Done::Counted(subscription, result)
+                };
+                self.working.push(counted.boxed_local());
+                Ok(())
+            }
+            Err(refused) => {
+                self.say(&refused.answer);
+                match refused.fault {
+                    Fault::Unknown => count(&gateway.counters.unknown_messages),
+                    Fault::Bad => count(&gateway.counters.bad_messages),
+                    Fault::BadEvent => {
+                        count(&gateway.counters.events_in);
+                        count(&gateway.counters.events_refused);
+                        count(&gateway.counters.bad_messages);
+                    }
+                }
+                self.one_bad_message()
+            }
+        }
+    }
+
+    fn one_bad_message(&mut self) -> Result<(), End> {
+        self.bad_messages += 1;
+        if self.bad_messages > self.gateway.config.websocket.max_bad_messages {
+            return Err(End::TooManyBad);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, id: &str, filters: Vec<Filter>) -> Result<(), End> {
+        let limit = self.gateway.config.websocket.max_subscriptions;
+        if self.subscriptions.len() >= limit && !self.subscriptions.contains(id) {
+            count(&self.gateway.counters.bad_messages);
+            self.say(&RelayMessage::Closed {
+                subscription: id.to_owned(),
+                message: MachinePrefix::RateLimited
+                    .message(format_args!("{limit} subscriptions are open, which is the limit")),
+            });
+            return self.one_bad_message();
+        }
+        let opening = self.subscriptions.reserve(id);
+        let gateway = self.gateway.clone();
+        let id: Rc<str> = Rc::from(id);
+        let opened = async move {
+            let options = SubscribeOptions {
+                use_relays: gateway.has_upstream(),
+                ..SubscribeOptions::default()
+            };
+            Done::Subscribed(id, opening, gateway.client.subscribe_with(filters, options).await)
+        };
+        self.working.push(opened.boxed_local());
+        Ok(())
+    }
+
+    /// Answers work that has ended.
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Published(id, result) => {
+                let verdict = match &result {
+                    Ok(report) => Verdict::of(report),
+                    Err(error) => Verdict::of_error(error),
+                };
+                let counters = &self.gateway.counters;
+                count(if verdict.accepted {
+                    &counters.events_accepted
+                } else {
+                    &counters.events_refused
+                });
+                let Verdict { accepted, message } = verdict;
+                self.say(&RelayMessage::Ok { id, accepted, message });
+            }
+            Done::Subscribed(id, opening, Ok(subscription)) => {
+                self.subscriptions.attach(&id, opening, subscription);
+            }
+            Done::Subscribed(id, opening, Err(error)) => {
+                if self.subscriptions.close_opening(&id, opening) {
+                    let message = error_message(&error);
+                    self.say(&RelayMessage::Closed { subscription: id.to_string(), message });
+                }
+            }
+            Done::Counted(subscription, Ok(count)) => {
+                self.say(&RelayMessage::Count { subscription, count, approximate: false });
+            }
+            Done::Counted(subscription, Err(error)) => {
+                self.say(&RelayMessage::Closed { subscription, message: error_message(&error) });
+            }
+        }
+    }
+
+    /// Passes on what a subscription says.
+    fn tell(&mut self, (id, opening, said): Said) -> Result<(), End> {
+        if !self.subscriptions.is_open(&id, opening) {
+            return Ok(());
+        }
+        match said {
+            SubscriptionEvent::Event { event, .. } => {
+                count(&self.gateway.counters.events_out);
+                let frame = RelayMessage::event_frame(&id, &event.to_json());
+                self.outgoing.push(Message::Text(frame.into()), Instant::now());
+            }
+            SubscriptionEvent::EndOfStored => {
+                self.say(&RelayMessage::Eose { subscription: id.to_string() });
+            }
+            SubscriptionEvent::Closed { reason } => {
+                self.subscriptions.close(&id);
+                let message = prefixed(MachinePrefix::Error, &reason);
+                self.say(&RelayMessage::Closed { subscription: id.to_string(), message });
+            }
+            SubscriptionEvent::Lagged { missed } => {
+                return Err(End::SlowReader(format!(
+                    "you read too slowly: subscription {id} missed {missed} events"
+                )));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Says good-bye within [`CLOSE_GRACE`], then ends the socket whatever the client does.
+    async fn part(mut self, end: End) {
+        let (code, notice) = end.farewell(self.gateway.config.websocket.max_message_bytes);
+        if matches!(end, End::SlowReader(_)) {
+            // It would not take what waits here; the notice must come before the grace is over.
+            self.outgoing.clear();
+        }
+        if let Some(notice) = notice {
+            self.say(&RelayMessage::Notice(notice));
+        }
+        let socket = self.socket.take();
+        drop(self.subscriptions);
+        drop(self.working);
+        let mut session = self.session;
+        let mut outgoing = self.outgoing;
+        let farewell = async move {
+            if end != End::Gone {
+                while let Some(message) = outgoing.pop(Instant::now()) {
+                    if ready_to_send(&mut session).await.is_err()
+                        || Pin::new(&mut session).start_send(message).is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+            // An error says that the client was faster.
+            drop(session.close(Some(code.into())).await);
+        };
+        drop(tokio::time::timeout(CLOSE_GRACE, farewell).await);
+        // Reading on until the client's own close lets it receive all of the above: a socket
+        // closed with unread data is reset, and what was sent is lost with it.
+        let mut messages = self.messages;
+        let drained = async {
+            while let Some(message) = messages.recv().await {
+                if message.is_err() {
+                    // What comes after a broken frame cannot be read; only time is left to give.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        drop(tokio::time::timeout(CLOSE_GRACE, drained).await);
+        if let Some(socket) = socket.and_then(|socket| socket.upgrade()) {
+            socket.end();
+        }
+    }
+}
+
+async fn publish(gateway: Arc<Gateway>, event: Event) -> Done {
+    let id = event.id;
+    let options = gateway.publish_options();
+    Done::Published(id, gateway.client.publish_with(event, options).await)
+}
+
+async fn ready_to_send(session: &mut Session) -> Result<(), actix_ws::Closed> {
+    poll_fn(|cx| Pin::new(&mut *session).poll_ready(cx)).await
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
