@@ -1,6 +1,8 @@
 //! Answers "pong" to every note that says "ping".
 //!
 //! `cargo run -p nipworker-core --example bot -- wss://relay.example.com nsec1…`
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{env, error::Error, sync::Arc, time::SystemTime};
 
 use futures::StreamExt;

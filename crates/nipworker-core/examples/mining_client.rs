@@ -1,6 +1,8 @@
 //! Mines a note to a difficulty and shows the progress; Ctrl-C cancels.
 //!
 //! `cargo run --release -p nipworker-core --example mining_client -- 22 "hello, work"`
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{env, error::Error, time::SystemTime};
 
 use nipworker_core::protocol::{PublicKey, UnsignedEvent};

@@ -2,6 +2,8 @@
 //! by author, panics now and then, and is back for the next note.
 //!
 //! `cargo run -p nipworker-core --example service -- wss://relay.example.com`
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, error::Error};

@@ -24,7 +24,7 @@ use crate::{
     ClientConfig, ClientError, ClientStatus, MineOptions, MiningHandle, MiningStatus,
     NostrClientBuilder, PublishReport, PutOutcome, QueryOptions, StartError, SubscribeOptions,
     Subscription, SubscriptionsStatus,
-    tree::{Addresses, Durable, Running},
+    tree::{Durable, Running},
     wire::{ask_crypto, ask_parser, expect_answer, repeatedly},
 };
 
@@ -58,7 +58,8 @@ pub struct NostrClient {
 struct Inner {
     config: ClientConfig,
     tree: SupervisorHandle,
-    addresses: Addresses,
+    #[cfg(feature = "chaos")]
+    addresses: crate::tree::Addresses,
     parser: Recipient<ClientEdge>,
     crypto: Recipient<CryptoEdge>,
     miner: Recipient<MinerEdge>,
@@ -125,6 +126,7 @@ impl NostrClient {
                 parser: addresses.parser.recipient(),
                 crypto: addresses.crypto.recipient(),
                 miner: addresses.miner.recipient(),
+                #[cfg(feature = "chaos")]
                 addresses,
                 durable,
                 held: Mutex::new(Some(Held { store, verifier })),
@@ -135,7 +137,7 @@ impl NostrClient {
     }
 
     #[cfg(feature = "chaos")]
-    pub(crate) fn addresses(&self) -> &Addresses {
+    pub(crate) fn addresses(&self) -> &crate::tree::Addresses {
         &self.inner.addresses
     }
 
