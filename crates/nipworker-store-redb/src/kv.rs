@@ -47,7 +47,6 @@ impl Default for RedbOptions {
 pub fn open_store(path: impl AsRef<Path>, options: RedbOptions) -> Result<KvStore, OpenError> {
     let path = path.as_ref();
     let kv = RedbKv::open(path, options)?;
-    // A panic in redb is an error by then; this one is the engine's own.
     KvStore::open(kv).map_err(|error| OpenError::from_store(path, error))
 }
 
