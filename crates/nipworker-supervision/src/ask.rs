@@ -124,7 +124,7 @@ impl<M: Message> Ask<M> {
         ledger
             .take_reason(self.seq)
             .or_else(|| ledger.incident_since(self.incidents))
-            .unwrap_or_else(|| AskError::Dropped { reason: "the worker gave no answer".to_owned() })
+            .unwrap_or_else(AskError::no_answer)
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) trait Behind: Send + Sync {
     fn fence(&self, error: AskError) -> u64;
     /// The same, unless the consumer has moved on since `token` was read.
     fn fence_if_stuck(&self, token: u64, error: AskError) -> bool;
+    /// Fails the answers that futures of the worker have yet to give.
+    fn fail_pending(&self, error: &AskError);
+    fn depth(&self) -> u64;
     fn seal(&self);
     fn open(&self);
     /// Closes, and fails everything that is queued. Gives the number of messages.
@@ -58,6 +61,14 @@ impl<A: Actor> Behind for Inner<A> {
             env.fail(&self.ledger, error);
         }
         true
+    }
+
+    fn fail_pending(&self, error: &AskError) {
+        self.ledger.pending.fail_all(&self.ledger, error);
+    }
+
+    fn depth(&self) -> u64 {
+        self.mailbox.depth()
     }
 
     fn seal(&self) {

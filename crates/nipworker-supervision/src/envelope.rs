@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::dev::MessageResponse;
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, Context, Handler, Message, MessageResult};
 use nipworker_mailbox::{Outcome, Taken};
 use tokio::sync::oneshot;
 
@@ -14,6 +14,7 @@ use crate::address::Inner;
 use crate::failure::AskError;
 use crate::ledger::Ledger;
 use crate::local::Local;
+use crate::pending::{fail_ask, stand_between};
 use crate::util::guarded;
 
 /// A message and the way to answer it, in one allocation.
@@ -115,15 +116,7 @@ where
     fn fail(mut self: Box<Self>, ledger: &Ledger, error: AskError) {
         match self.reply.take() {
             None => ledger.bury(type_name::<M>(), &error),
-            Some(reply) => {
-                ledger.put_reason(self.seq, error);
-                // The asker closes its end before it looks for a reason. If it had gone before the
-                // reason was put there, nobody takes it out but us.
-                if reply.is_closed() {
-                    ledger.take_reason(self.seq);
-                }
-                guarded(|| drop(reply));
-            }
+            Some(reply) => fail_ask(ledger, self.seq, reply, error),
         }
         guarded(|| drop(self));
     }
@@ -168,6 +161,25 @@ where
     let Some(env) = mailbox.disarm(hands.generation, Outcome::Handled) else {
         return After::Fenced;
     };
-    response.handle(ctx, downcast::<A, M>(env).reply);
+    let Env { reply, seq, .. } = *downcast::<A, M>(env);
+    if answers_at_once::<A, M>() {
+        response.handle(ctx, reply);
+    } else {
+        let seq = if seq == 0 { next_seq() } else { seq };
+        let incarnation = &hands.local.incarnation;
+        let (tx, follow) = stand_between(&hands.inner, incarnation, seq, type_name::<M>(), reply);
+        response.handle(ctx, Some(tx));
+        follow();
+    }
     After::Done
+}
+
+/// Whether the handler's response is the plain result, which is sent before the handler is left.
+///
+/// Decided by the type's name, because a response need not be `'static`. The names are constants,
+/// so the comparison is made by the compiler. Should two types share a name, the answer is still
+/// delivered; only a hang of its future would go unanswered.
+fn answers_at_once<A: Handler<M>, M: Message>() -> bool {
+    let response = type_name::<<A as Handler<M>>::Result>();
+    response == type_name::<M::Result>() || response == type_name::<MessageResult<M>>()
 }

@@ -143,6 +143,11 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// The handler, or the future that it answered with, is gone without an answer.
+    pub(crate) fn no_answer() -> Self {
+        Self::Dropped { reason: "the worker gave no answer".to_owned() }
+    }
+
     /// Whether the same question may well be answered if it is asked again: the fault lay with the
     /// worker's circumstances, not with the message, and the worker is or will be there.
     pub fn is_transient(&self) -> bool {

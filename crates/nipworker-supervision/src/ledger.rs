@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::AskError;
 use crate::latency::Histogram;
+use crate::pending::Pending;
 use crate::util::lock;
 
 /// Dead letters whose description is kept, per address. All are counted.
@@ -26,6 +27,7 @@ pub struct DeadLetter {
 pub(crate) struct Ledger {
     pub(crate) name: Arc<str>,
     pub(crate) latency: Histogram,
+    pub(crate) pending: Pending,
     /// Reasons of failed asks, put here before the asker is woken and taken out by the asker.
     reasons: Mutex<HashMap<u64, AskError>>,
     /// Panics on this worker so far; see [`Ledger::incident_since`].
@@ -47,6 +49,7 @@ impl Ledger {
         Self {
             name,
             latency: Histogram::new(),
+            pending: Pending::default(),
             reasons: Mutex::default(),
             incidents: AtomicU64::new(0),
             last_incident: Mutex::default(),

@@ -27,6 +27,7 @@ mod hook;
 mod latency;
 mod ledger;
 mod local;
+mod pending;
 pub mod policy;
 pub mod prelude;
 mod pump;

@@ -74,7 +74,7 @@ impl Incarnation {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let waker = lock(&self.waker).clone();
         if let Some(waker) = waker {
             waker.wake();

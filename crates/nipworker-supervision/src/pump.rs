@@ -70,7 +70,8 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
             let mut taken = match inner.mailbox.poll_next(this.hands.generation, task) {
                 Poll::Ready(Next::Message(taken)) => taken,
                 Poll::Ready(Next::Drained) => {
-                    if stop == Some(StopMode::Drain) {
+                    // Answers to come are part of what was queued.
+                    if stop == Some(StopMode::Drain) && inner.ledger.pending.is_empty() {
                         this.stop(ctx);
                     }
                     return Poll::Pending;

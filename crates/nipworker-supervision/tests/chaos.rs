@@ -11,12 +11,12 @@ use common::*;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 
-fn start(spec: ChildSpec) -> SupervisorHandle {
+fn start(spec: ChildSpec, limit: Duration) -> SupervisorHandle {
     quiet_panics();
     Supervisor::builder("root")
         .intensity(ENDLESS)
         .max_zombies(1000)
-        .child(spec.hang_limit(Duration::from_millis(30)))
+        .child(spec.hang_limit(limit))
         .start_blocking()
         .unwrap()
 }
@@ -40,7 +40,7 @@ fn each_fault_costs_the_message_that_meets_it_and_no_other() {
         drop(closed);
         let unharmed = address.ask_control(Echo(9)).unwrap();
         address.inject(fault).unwrap();
-        let handle = start(spec);
+        let handle = start(spec, Duration::from_millis(150));
         assert_eq!(block_on(unharmed), Ok((9, 1)));
         assert_eq!(block_on(next), Ok((2, 2)), "{fault:?}");
         // The fault meets the first message after it, which nobody asked about.
@@ -65,7 +65,7 @@ fn each_fault_costs_the_message_that_meets_it_and_no_other() {
 fn a_fault_in_an_idle_worker_costs_no_message() {
     let trace = Trace::new();
     let (address, spec) = Puppet::child("w", &trace);
-    let handle = start(spec);
+    let handle = start(spec, Duration::from_secs(10));
     for (n, fault) in [Fault::Panic, Fault::FatalError, Fault::KillThread].into_iter().enumerate() {
         address.inject(fault).unwrap();
         eventually("it is replaced", || {
@@ -83,7 +83,7 @@ fn a_fault_in_an_idle_worker_costs_no_message() {
 fn two_hundred_faults_under_load_lose_and_double_nothing() {
     let trace = Trace::new();
     let (address, spec) = Puppet::child("w", &trace);
-    let handle = start(spec);
+    let handle = start(spec, Duration::from_millis(30));
     let (mut ok, mut failed) = (0_u64, 0_u64);
     let mut count = |answer: Option<Result<(u64, u64), AskError>>| match answer {
         Some(Ok(_)) => ok += 1,

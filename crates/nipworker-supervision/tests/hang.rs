@@ -67,7 +67,7 @@ fn a_given_up_incarnation_touches_nothing_when_it_comes_back() {
     let trace = Trace::new();
     let (address, spec) = Puppet::child("stuck", &trace);
     let handle = Supervisor::builder("root")
-        .child(spec.hang_limit(Duration::from_millis(50)))
+        .child(spec.hang_limit(Duration::from_millis(150)))
         .start_blocking()
         .unwrap();
     let gate = Arc::new(Mutex::new(()));
@@ -125,7 +125,7 @@ fn a_timer_of_the_actor_that_blocks_is_a_hang_too() {
 fn many_messages_in_one_poll_are_no_hang() {
     let trace = Trace::new();
     let (address, spec) = Puppet::child("busy", &trace);
-    let limit = Duration::from_millis(100);
+    let limit = Duration::from_millis(250);
     let handle =
         Supervisor::builder("root").child(spec.hang_limit(limit)).start_blocking().unwrap();
     // All of these fit into one poll, which takes several times the limit.
@@ -251,4 +251,112 @@ impl Handler<Nothing> for SlowStart {
     type Result = ();
 
     fn handle(&mut self, _: Nothing, _: &mut Self::Context) {}
+}
+
+/// Answers later, and not always in a friendly way.
+struct Deferred;
+
+impl Actor for Deferred {
+    type Context = Context<Self>;
+}
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct LeaveTask(Option<Arc<Mutex<()>>>);
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Wait(u64);
+
+impl Handler<LeaveTask> for Deferred {
+    type Result = ResponseFuture<u32>;
+
+    fn handle(&mut self, LeaveTask(gate): LeaveTask, _: &mut Self::Context) -> Self::Result {
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                drop(gate.lock());
+            }
+            1
+        })
+    }
+}
+
+impl Handler<Wait> for Deferred {
+    type Result = ResponseActFuture<Self, u32>;
+
+    fn handle(&mut self, Wait(ms): Wait, _: &mut Self::Context) -> Self::Result {
+        let nap = actix_rt::time::sleep(Duration::from_millis(ms));
+        Box::pin(async move { nap.await }.into_actor(self).map(|(), _, _| 2))
+    }
+}
+
+impl Handler<Gate> for Deferred {
+    type Result = ();
+
+    fn handle(&mut self, Gate(gate): Gate, _: &mut Self::Context) {
+        drop(gate.lock());
+    }
+}
+
+fn deferred(limit: Duration) -> (Address<Deferred>, SupervisorHandle) {
+    let address = Address::new("deferred", MailboxConfig::default());
+    let spec = ChildSpec::new(address.clone(), |_: &StartContext| Ok::<_, String>(Deferred))
+        .hang_limit(limit)
+        .backoff(Backoff::NONE);
+    let handle =
+        Supervisor::builder("root").intensity(ENDLESS).child(spec).start_blocking().unwrap();
+    (address, handle)
+}
+
+#[test]
+fn a_task_that_blocks_its_workers_thread_is_found_by_the_heartbeat() {
+    let limit = Duration::from_millis(200);
+    let (address, handle) = deferred(limit);
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let stuck = address.try_ask(LeaveTask(Some(gate.clone()))).unwrap();
+    let other = address.try_ask(LeaveTask(None)).unwrap();
+    assert_eq!(block_on(stuck), Err(hung(limit)), "answered although its thread never comes back");
+    // Whether the other task ran before the thread was blocked is the runtime's choice.
+    assert!(matches!(block_on(other), Ok(1) | Err(AskError::Hung { .. })));
+    assert_eq!(block_on(address.ask(LeaveTask(None))), Ok(1));
+    assert_eq!(handle.status().worker("deferred").unwrap().hangs, 1);
+    drop(closed);
+    eventually("the thread is back", || handle.status().worker("deferred").unwrap().zombies == 0);
+    handle.stop_blocking();
+}
+
+#[test]
+fn answers_to_come_fail_with_the_hang_that_holds_them_up() {
+    let limit = Duration::from_millis(200);
+    let (address, handle) = deferred(limit);
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let later = address.try_ask(Wait(50)).unwrap();
+    let stuck = address.try_ask(Gate(gate.clone())).unwrap();
+    assert_eq!(block_on(stuck), Err(hung(limit)));
+    assert_eq!(block_on(later), Err(hung(limit)));
+    drop(closed);
+    handle.stop_blocking();
+}
+
+#[test]
+fn an_idle_worker_is_not_taken_for_a_hung_one() {
+    let (address, handle) = deferred(Duration::from_millis(150));
+    // Several limits long it only waits: for messages, then for a timer of its own.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(block_on(address.ask(Wait(500))), Ok(2));
+    assert_eq!(handle.status().worker("deferred").unwrap().restarts, 0);
+    handle.stop_blocking();
+}
+
+#[test]
+fn an_orderly_stop_waits_for_answers_to_come() {
+    let (address, handle) = deferred(Duration::from_secs(10));
+    let later = address.try_ask(Wait(80)).unwrap();
+    let soon = address.try_ask(LeaveTask(None)).unwrap();
+    address.try_send(Wait(20)).unwrap();
+    assert!(handle.stop_blocking().is_clean());
+    assert_eq!((block_on(later), block_on(soon)), (Ok(2), Ok(1)));
+    assert_eq!(address.status().dead_letters, 0);
 }

@@ -84,10 +84,10 @@ fn an_orderly_stop_works_off_what_is_queued_and_takes_nothing_more() {
 fn what_is_left_at_the_shutdown_limit_is_dropped_and_reported() {
     let trace = Trace::new();
     let (address, spec) = Puppet::child("w", &trace);
-    let spec = spec.shutdown(Shutdown::Timeout(Duration::from_millis(60)));
+    let spec = spec.shutdown(Shutdown::Timeout(Duration::from_millis(200)));
     let handle = Supervisor::builder("root").child(spec).start_blocking().unwrap();
     let slow: Vec<_> =
-        (0..50).map(|_| address.try_ask(Block(Duration::from_millis(10))).unwrap()).collect();
+        (0..100).map(|_| address.try_ask(Block(Duration::from_millis(10))).unwrap()).collect();
     let report = handle.stop_blocking();
     let answers: Vec<_> = slow.into_iter().map(block_on).collect();
     let served = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -100,7 +100,7 @@ fn what_is_left_at_the_shutdown_limit_is_dropped_and_reported() {
     assert_eq!(report.killed, ["w"]);
     // All but those served and the one in hand.
     let in_hand = answers.iter().filter(|answer| **answer == Err(AskError::Killed)).count();
-    assert_eq!(report.dropped_messages as usize, 50 - served - in_hand);
+    assert_eq!(report.dropped_messages as usize, 100 - served - in_hand);
     assert_eq!(trace.alive.load(Ordering::SeqCst), 0);
 }
 
@@ -135,6 +135,7 @@ fn a_second_request_ends_a_stop_that_takes_too_long() {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap();
     let stuck = address.try_ask(Gate(gate.clone())).unwrap();
+    eventually("it is in the gate", || address.status().depth == 0);
     let stopper = {
         let handle = handle.clone();
         std::thread::spawn(move || handle.stop_blocking())

@@ -56,7 +56,7 @@ fn each_end_and_each_restart_type_gives_what_otp_gives() {
             }
             if end != End::Shutdown {
                 assert_eq!(block_on(bystander.ask(Echo(1))), Ok((1, 1)), "{case}");
-                assert!(handle.status().is_healthy(), "{case}");
+                eventually(&case, || handle.status().is_healthy());
                 handle.stop_blocking();
             }
         }
@@ -124,6 +124,7 @@ fn what_is_queued_survives_a_group_restart() {
     let gate = Arc::new(std::sync::Mutex::new(()));
     let closed = gate.lock().unwrap();
     a.try_send(Gate(gate.clone())).unwrap();
+    eventually("it is in the gate", || a.status().depth == 0);
     let asks: Vec<_> = (0..100).map(|n| a.try_ask(Echo(n)).unwrap()).collect();
     let poison = b.try_ask(Poison).unwrap();
     assert!(block_on(poison).is_err());

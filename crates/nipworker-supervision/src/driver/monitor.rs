@@ -15,6 +15,8 @@ pub(super) struct Watch {
     polls: u64,
     busy: u64,
     since: Instant,
+    /// When it was woken to see whether it moves.
+    heartbeat: Option<Instant>,
 }
 
 /// A thread that hangs, and the incarnation on it.
@@ -70,7 +72,8 @@ impl Driver {
             }
             Run::Dying { deadline, failure, .. } if *deadline <= now => {
                 let failure = failure.take();
-                self.leave_behind(place);
+                let error = failure.clone().map_or(AskError::Killed, AskError::from);
+                self.leave_behind(place, &error);
                 self.worker_down(place, failure);
             }
             Run::Starting { .. } | Run::Stopping { .. } | Run::Dying { .. } => {}
@@ -83,31 +86,47 @@ impl Driver {
         self.report.killed.push(name);
     }
 
-    /// A worker hangs when its code has been running, and nothing in it has moved, for its limit.
+    /// A worker hangs when its thread has been at the same place for its limit: in a handler, a
+    /// hook or a future of the actor, or (seen by a heartbeat that is not answered) in a task that
+    /// the actor has left on its thread.
     fn look_for_hang(&mut self, place: Place, now: Instant) {
+        let shared = self.single_thread;
         let Some(worker) = self.worker(place) else { return };
         let Some(incarnation) = &worker.incarnation else { return };
         let (polls, busy) = (incarnation.poll_token(), worker.cell.behind.busy_token());
-        if polls % 2 == 0 {
-            worker.watch = None;
-            return;
-        }
-        let since = match worker.watch {
-            Some(watch) if watch.polls == polls && watch.busy == busy => watch.since,
+        let limit = worker.spec.hang_limit;
+        let asleep = polls % 2 == 0;
+        let watch = match &mut worker.watch {
+            Some(watch) if watch.polls == polls && watch.busy == busy => watch,
             _ => {
-                worker.watch = Some(Watch { polls, busy, since: now });
+                worker.watch = Some(Watch { polls, busy, since: now, heartbeat: None });
                 return;
             }
         };
-        let limit = worker.spec.hang_limit;
-        if now - since < limit || incarnation.poll_token() != polls {
+        let stuck_since = if !asleep {
+            watch.since
+        } else if shared {
+            // On a shared thread it may just not be this worker's turn.
+            return;
+        } else if let Some(asked) = watch.heartbeat {
+            asked
+        } else {
+            // Idle or stuck? Waking it makes it move, if it can. At once if work waits.
+            if worker.cell.behind.depth() > 0 || now - watch.since >= limit / 2 {
+                watch.heartbeat = Some(now);
+                incarnation.wake();
+            }
+            return;
+        };
+        if now - stuck_since < limit || incarnation.poll_token() != polls {
             return;
         }
         // Compared once more under the mailbox's lock: a message that ended just now is no hang.
-        if !worker.cell.behind.fence_if_stuck(busy, AskError::Hung { limit }) {
+        let error = AskError::Hung { limit };
+        if !worker.cell.behind.fence_if_stuck(busy, error.clone()) {
             return;
         }
-        self.leave_behind(place);
+        self.leave_behind(place, &error);
         let failure = Failure::Hung { limit };
         if self.zombies.len() > self.max_zombies {
             // Restarting does not help: each restart may leave one more thread behind.

@@ -277,11 +277,14 @@ impl Driver {
     }
 
     /// Leaves the thread of an incarnation behind, with its code still on it.
-    pub(super) fn leave_behind(&mut self, place: Place) {
+    ///
+    /// What futures on that thread have yet to answer fails with `error`.
+    pub(super) fn leave_behind(&mut self, place: Place, error: &AskError) {
         let name = self.child_name(place);
         let Some(worker) = self.worker(place) else { return };
         let Some(incarnation) = worker.incarnation.clone() else { return };
         incarnation.abandon();
+        worker.cell.behind.fail_pending(error);
         worker.cell.vitals.zombies.fetch_add(1, Ordering::Relaxed);
         let (id, thread) = worker.thread.take().map_or((None, None), |(id, t)| (Some(id), Some(t)));
         // A shared thread is kept for its other actors, but gets no new ones.
