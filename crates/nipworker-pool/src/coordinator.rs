@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use core_affinity::CoreId;
 
 use crate::error::PoolError;
-use crate::job::{EndReason, Settled};
+use crate::job::Settled;
 use crate::metrics::ThreadCounters;
 use crate::observer::PoolEvent;
 use crate::shared::Shared;
+use crate::spec::EndReason;
 use crate::worker;
 
 /// While jobs are active the coordinator looks for lost threads at least this often. A thread that
@@ -108,7 +109,7 @@ impl Coordinator {
         let slot = &shared.slots[index];
         if let Some(handle) = self.handles[index].take() {
             if let Err(payload) = handle.join() {
-                crate::job::drop_quietly(payload);
+                crate::caught::drop_quietly(payload);
             }
             if let Some(batch) = shared.take_lease(index) {
                 // The lease is settled exactly once: not again if the thread had committed it.
@@ -173,7 +174,7 @@ impl Coordinator {
             if let Some(handle) = handle.take()
                 && let Err(payload) = handle.join()
             {
-                crate::job::drop_quietly(payload);
+                crate::caught::drop_quietly(payload);
             }
             if let Some(batch) = self.shared.take_lease(index) {
                 batch.job.fail(&batch, "the worker thread was lost");

@@ -44,10 +44,12 @@
 //!
 //! `chaos`: adds `Pool::kill_thread`, which tests use to make a worker thread die.
 
+mod caught;
 mod config;
 mod coordinator;
 mod error;
 mod event_count;
+mod feed;
 mod histogram;
 mod job;
 mod metrics;
@@ -60,6 +62,7 @@ mod shared;
 mod sizer;
 pub mod source;
 mod span;
+mod spec;
 mod sync;
 mod task;
 mod ticket;
@@ -67,12 +70,12 @@ mod worker;
 
 pub use config::{DispatchMode, MAX_THREADS, PoolConfig, default_threads};
 pub use error::{BatchError, PoolError};
-pub use job::{EndReason, JobEnd, JobSpec, JobStats, OnPanic, Priority};
 pub use metrics::{PoolMetrics, ThreadMetrics};
 pub use observer::{Observer, PoolEvent};
 pub use parallel::BatchFuture;
 pub use pool::Pool;
 pub use span::Span;
+pub use spec::{EndReason, JobEnd, JobSpec, JobStats, OnPanic, Priority};
 pub use task::{BatchContext, BatchReport, Done, Next, RangeTask};
 pub use ticket::JobTicket;
 

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use futures::channel::oneshot;
 
 use crate::error::{BatchError, PoolError};
-use crate::job::{EndReason, JobEnd, JobSpec, OnPanic, Priority};
 use crate::pool::Pool;
 use crate::span::Span;
+use crate::spec::{EndReason, JobEnd, JobSpec, OnPanic, Priority};
 use crate::sync::lock;
 use crate::task::{BatchContext, BatchReport, Done, Next, RangeTask};
 use crate::ticket::JobTicket;

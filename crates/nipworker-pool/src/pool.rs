@@ -9,9 +9,9 @@ use core_affinity::CoreId;
 use crate::config::{DispatchMode, PoolConfig};
 use crate::coordinator;
 use crate::error::PoolError;
-use crate::job::JobSpec;
 use crate::metrics::PoolMetrics;
 use crate::shared::Shared;
+use crate::spec::JobSpec;
 use crate::sync::lock;
 use crate::task::RangeTask;
 use crate::ticket::JobTicket;
@@ -141,7 +141,7 @@ impl Owner {
         if let Some(handle) = handle
             && let Err(payload) = handle.join()
         {
-            crate::job::drop_quietly(payload);
+            crate::caught::drop_quietly(payload);
         }
     }
 }

@@ -14,10 +14,12 @@ use crate::config::{DispatchMode, PoolConfig};
 use crate::error::PoolError;
 use crate::event_count::EventCount;
 use crate::histogram::Histogram;
-use crate::job::{Batch, EndReason, JobCore, JobSpec, nanos};
+use crate::job::{Batch, JobCore};
 use crate::metrics::{PoolCounters, PoolMetrics, ThreadCounters, fairness};
 use crate::observer::PoolEvent;
 use crate::schedule;
+use crate::span::nanos;
+use crate::spec::{EndReason, JobSpec};
 use crate::sync::{lock, read, write};
 use crate::task::AnyTask;
 
@@ -50,11 +52,11 @@ pub(crate) struct Shared {
     pub(crate) shutdown: AtomicBool,
     pub(crate) counters: PoolCounters,
     pub(crate) dispatch: Histogram,
-    jobs: RwLock<Vec<Arc<JobCore>>>,
+    pub(crate) jobs: RwLock<Vec<Arc<JobCore>>>,
     direct_jobs: AtomicUsize,
     next_job: AtomicU64,
     /// Whether a worker has already asked the generator for more.
-    refill_asked: AtomicBool,
+    pub(crate) refill_asked: AtomicBool,
     /// Pool time, plus one, since when some job has had work to claim; 0 if none has.
     work_since: AtomicU64,
 }
@@ -107,7 +109,7 @@ impl Shared {
         if let Some(observer) = &self.config.observer {
             let call = std::panic::AssertUnwindSafe(|| observer.event(event));
             if let Err(payload) = std::panic::catch_unwind(call) {
-                crate::job::drop_quietly(payload);
+                crate::caught::drop_quietly(payload);
             }
         }
     }
@@ -272,80 +274,6 @@ impl Shared {
             self.coordinator.notify_all();
         }
         self.settle(&batch.job);
-    }
-
-    /// Fills the queue. Only the coordinator calls it.
-    pub(crate) fn fill_queue(&self) {
-        // Cleared first: a worker that asks from here on is heard in the next round.
-        self.refill_asked.store(false, SeqCst);
-        match self.config.dispatch {
-            DispatchMode::Batched => self.fill_ahead(),
-            DispatchMode::Sequential => self.fill_one(),
-        }
-    }
-
-    fn fill_ahead(&self) {
-        let high = self.threads() * self.config.high_water_per_thread;
-        if self.queue_rx.len() >= self.low_water() {
-            return;
-        }
-        let threads = self.threads();
-        let (mut batches, mut items) = (0, 0u64);
-        while self.queue_rx.len() < high {
-            let turn = schedule::pick(&read(&self.jobs), |job| !job.is_direct(threads)).cloned();
-            let Some(job) = turn else { break };
-            let Some(batch) = job.claim(u64::MAX, threads) else {
-                self.settle(&job);
-                continue;
-            };
-            batches += 1;
-            items = items.saturating_add(batch.span.len);
-            if let Err(full) = self.queue_tx.try_send(Arc::new(batch)) {
-                self.return_unstarted(&full.into_inner(), None);
-                break;
-            }
-        }
-        self.report_fill(batches, items);
-        if batches > 0 {
-            self.work.notify_all();
-        }
-    }
-
-    /// The sequential baseline: one item, and the next one after its result.
-    fn fill_one(&self) {
-        let jobs = read(&self.jobs);
-        if jobs.iter().any(|job| job.is_occupied()) || !self.queue_rx.is_empty() {
-            return;
-        }
-        let turn = schedule::pick(&jobs, |_| true).cloned();
-        drop(jobs);
-        let Some(job) = turn else { return };
-        match job.claim(1, self.threads()) {
-            None => self.settle(&job),
-            Some(batch) => {
-                let items = batch.span.len;
-                if let Err(full) = self.queue_tx.try_send(Arc::new(batch)) {
-                    self.return_unstarted(&full.into_inner(), None);
-                    return;
-                }
-                self.report_fill(1, items);
-                self.work.notify_one();
-            }
-        }
-    }
-
-    fn report_fill(&self, batches: usize, items: u64) {
-        if batches == 0 {
-            return;
-        }
-        let sequence = self.counters.fills.fetch_add(1, Relaxed) + 1;
-        self.tell(&PoolEvent::Filled {
-            sequence,
-            batches,
-            items,
-            threads: self.threads(),
-            depth: self.queue_rx.len(),
-        });
     }
 
     /// Ends the jobs whose deadline has passed; says how long until the next one.

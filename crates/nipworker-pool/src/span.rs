@@ -36,3 +36,8 @@ impl Span {
         (Self::new(self.start, head), Self::new(self.start + head, self.len - head))
     }
 }
+
+/// A duration in nanoseconds, at most `u64::MAX`.
+pub(crate) fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

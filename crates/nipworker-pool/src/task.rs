@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::job::JobEnd;
 use crate::span::Span;
+use crate::spec::JobEnd;
 
 /// Work over a range of items.
 ///

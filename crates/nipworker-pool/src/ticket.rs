@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::job::{EndReason, JobCore, JobEnd, JobStats};
+use crate::job::JobCore;
 use crate::shared::Shared;
+use crate::spec::{EndReason, JobEnd, JobStats};
 
 /// Controls one job. Clones control the same job; dropping a ticket changes nothing.
 #[derive(Clone)]

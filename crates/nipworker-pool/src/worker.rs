@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
 
-use crate::job::{Batch, Settled, drop_quietly, nanos, panic_text};
+use crate::caught::{drop_quietly, panic_text};
+use crate::job::{Batch, Settled};
 use crate::metrics::ThreadCounters;
 use crate::observer::PoolEvent;
 use crate::os;
 use crate::shared::Shared;
-use crate::span::Span;
+use crate::span::{Span, nanos};
 use crate::sync::lock;
 use crate::task::{BatchContext, BatchReport};
 

@@ -1,0 +1,165 @@
+//! How a job is run, how it is getting on, and how it ends.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::PoolError;
+use crate::span::Span;
+
+/// Share of the threads that a job gets while others compete.
+///
+/// The shares of two jobs relate as their weights; even the lowest class always gets its share.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Weight 1.
+    Bulk,
+    /// Weight 4.
+    #[default]
+    Normal,
+    /// Weight 16.
+    High,
+    /// Weight 64. Such a job also passes the queue: every thread takes it up at its next batch.
+    Urgent,
+}
+
+impl Priority {
+    /// The weight of this class.
+    pub const fn weight(self) -> u64 {
+        match self {
+            Self::Bulk => 1,
+            Self::Normal => 4,
+            Self::High => 16,
+            Self::Urgent => 64,
+        }
+    }
+}
+
+/// What a panic in a batch means for its job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPanic {
+    /// The batch is queued again exactly once; if it panics again it is quarantined.
+    #[default]
+    RetryOnce,
+    /// The job ends with [`EndReason::Panicked`].
+    EndJob,
+}
+
+/// How a job is run. Make one with [`JobSpec::new`] and change what differs.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// Name for the log.
+    pub name: Arc<str>,
+    /// The work: disjoint spans in ascending order.
+    pub spans: Vec<Span>,
+    /// Share of the threads.
+    pub priority: Priority,
+    /// Most threads that may work on it at once; `None` is all.
+    pub max_threads: Option<NonZeroUsize>,
+    /// When it is ended with [`EndReason::TimedOut`].
+    pub deadline: Option<Instant>,
+    /// Items in the first batch; later ones follow the measured speed. Default: 1.
+    pub initial_batch: u64,
+    /// Most items in a batch. Default: 1,000,000.
+    pub max_batch: u64,
+    /// What a panic means.
+    pub on_panic: OnPanic,
+}
+
+impl JobSpec {
+    /// Default value of [`JobSpec::max_batch`].
+    pub const DEFAULT_MAX_BATCH: u64 = 1_000_000;
+
+    /// A job over `spans` with every other setting at its default.
+    pub fn new(name: impl Into<Arc<str>>, spans: Vec<Span>) -> Self {
+        Self {
+            name: name.into(),
+            spans,
+            priority: Priority::default(),
+            max_threads: None,
+            deadline: None,
+            initial_batch: 1,
+            max_batch: Self::DEFAULT_MAX_BATCH,
+            on_panic: OnPanic::default(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), PoolError> {
+        for (at, pair) in self.spans.windows(2).enumerate() {
+            if pair[1].start < pair[0].end() {
+                return Err(PoolError::Spans {
+                    at: at + 1,
+                    start: pair[1].start,
+                    previous_end: pair[0].end(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Every span was committed or quarantined.
+    Exhausted,
+    /// A commit said [`Next::Stop`].
+    Stopped,
+    /// [`crate::JobTicket::cancel`] was called.
+    Cancelled,
+    /// The deadline passed.
+    TimedOut,
+    /// A batch panicked and the job was set to [`OnPanic::EndJob`].
+    Panicked {
+        /// Text of the panic.
+        message: String,
+    },
+    /// The pool was shut down.
+    Shutdown,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobEnd {
+    /// Why.
+    pub reason: EndReason,
+    /// Number of items committed.
+    pub items: u64,
+    /// Spans that were given up because they panicked twice, in ascending order.
+    pub quarantined: Vec<Span>,
+}
+
+/// How a job is getting on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobStats {
+    /// Items committed.
+    pub items: u64,
+    /// Items not handed out yet.
+    pub unclaimed: u64,
+    /// Batches handed out and not settled.
+    pub outstanding: u64,
+    /// Threads inside one of its batches now.
+    pub running: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Batches whose result came too late and was dropped.
+    pub stale: u64,
+    /// Batches that panicked or were lost with their thread.
+    pub panics: u64,
+    /// Spans given up.
+    pub quarantined: Vec<Span>,
+    /// Size of the next batch.
+    pub batch_size: u64,
+    /// Moving average of the thread CPU nanoseconds per item.
+    pub cpu_ns_per_item: f64,
+    /// Thread CPU nanoseconds of the committed batches.
+    pub cpu_ns: u64,
+}
