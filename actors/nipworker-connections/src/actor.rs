@@ -23,7 +23,7 @@ use nipworker_schema::{
     SendEventT,
 };
 use nipworker_supervision::{
-    Address, ChildSpec, MailboxConfig, Recipient, RestartPolicy, StartContext, StopSignal,
+    Address, ChildSpec, MailboxConfig, Recipient, RestartPolicy, Shutdown, StartContext, StopSignal,
 };
 
 use crate::{
@@ -39,6 +39,11 @@ pub const MAILBOX: MailboxConfig = MailboxConfig { capacity: 1_024, control_capa
 pub const HANG_LIMIT: Duration = Duration::from_secs(5);
 /// Started again whatever ended it.
 pub const RESTART: RestartPolicy = RestartPolicy::Permanent;
+
+/// How long relays have for answers that are still due when the worker is asked to stop.
+pub const STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long a stop may take; more than [`STOP_GRACE`].
+pub const SHUTDOWN: Shutdown = Shutdown::Timeout(Duration::from_secs(3));
 
 /// What an incarnation is made of. Cloned for each.
 #[derive(Clone)]
@@ -70,6 +75,7 @@ pub struct Connections {
     parser: Recipient<IngestEdge>,
     clock: SharedClock,
     stop_signal: StopSignal,
+    in_a_hurry: bool,
     pool: RelayPool,
     /// What is to be done once there is a context to do it in.
     first: Vec<Effect>,
@@ -99,6 +105,7 @@ impl Connections {
             parser,
             clock,
             stop_signal: start.stop_signal.clone(),
+            in_a_hurry: false,
             pool,
             first,
             links: HashMap::new(),
@@ -311,6 +318,15 @@ impl Actor for Connections {
 
 impl Owner for Connections {
     type Outcome = Outcome;
+
+    /// A stop waits for the answers that are due; relays do not have for ever then.
+    fn turned(&mut self, ctx: &mut Context<Self>) {
+        if !self.in_a_hurry && self.stop_signal.is_set() {
+            self.in_a_hurry = true;
+            let effects = self.pool.hurry(self.clock.now(), STOP_GRACE);
+            self.perform(effects, ctx);
+        }
+    }
 
     fn ended(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
         let now = self.clock.now();

@@ -65,16 +65,15 @@ async fn deliver_events(
     events: Vec<String>,
 ) -> usize {
     let count = events.len();
-    let whole = IngestEdge::encode(batch(relay, subscription, events.clone()));
+    let whole = IngestEdge::encode(batch(relay, subscription, events));
     let Err(error) = offer(parser, &whole).await else { return 0 };
-    if error.is_final() {
-        tracing::warn!(%relay, %error, events = count, "events were lost");
-        return count;
-    }
-    if count == 1 {
-        tracing::warn!(%relay, %error, "an event was lost");
-        return 1;
-    }
+    let events = match whole.decode() {
+        Ok(IngestMessageT::EventBatch(batch)) if count > 1 && !error.is_final() => batch.events,
+        _ => {
+            tracing::warn!(%relay, %error, events = count, "events were lost");
+            return count;
+        }
+    };
     // One of them may be what breaks the parser; the others must not be lost with it.
     let mut lost = 0;
     for event in events {

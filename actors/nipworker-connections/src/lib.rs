@@ -31,7 +31,9 @@ mod edge;
 mod link;
 mod tasks;
 
-pub use actor::{Connections, Dependencies, HANG_LIMIT, MAILBOX, RESTART, child};
+pub use actor::{
+    Connections, Dependencies, HANG_LIMIT, MAILBOX, RESTART, SHUTDOWN, STOP_GRACE, child,
+};
 pub use clock::SharedClock;
 pub use nipworker_relay::{
     BackoffConfig, ConfigError, LinkState, RelayBook, RelayConfig, RelayReport, RelayUrl,

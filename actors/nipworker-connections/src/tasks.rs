@@ -25,6 +25,9 @@ pub(crate) trait Owner: Actor<Context = Context<Self>> {
     /// What tasks come to.
     type Outcome: 'static;
 
+    /// The context is turned: something woke it, a task, a message, or the wish that it stops.
+    fn turned(&mut self, ctx: &mut Context<Self>);
+
     /// A task ended by itself.
     fn ended(&mut self, outcome: Self::Outcome, ctx: &mut Context<Self>);
 }
@@ -76,6 +79,7 @@ impl<A: Owner> ActorFuture<A> for Runner<A::Outcome> {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let this = self.get_mut();
+        owner.turned(ctx);
         for _ in 0..BUDGET_OUTCOMES {
             {
                 let mut inbox = this.inbox.borrow_mut();

@@ -144,11 +144,13 @@ async fn after_a_fault(fault: Fault) {
             Ok(other) => panic!("{other:?}"),
             Err(error) => drop(error),
         }
+        std::time::Instant::now()
     };
     let faulty = async {
         let id = unanswered.id.to_string();
         eventually("the event is out", || hosts[1].relay.sent(&id) == 1).await;
         house.connections.inject(fault).unwrap();
+        let injected = std::time::Instant::now();
         for host in &hosts {
             eventually("a new connection", || host.relay.connections() == 2).await;
             eventually("one connection is left", || host.relay.open() == 1).await;
@@ -156,8 +158,11 @@ async fn after_a_fault(fault: Fault) {
         }
         // What had no answer is sent again, without anybody asking.
         eventually("sent again", || hosts[1].relay.sent(&id) == 2).await;
+        injected
     };
-    tokio::join!(asker, faulty);
+    let (answered, injected) = tokio::join!(asker, faulty);
+    let wait = answered - injected;
+    assert!(wait < Duration::from_millis(1_500), "the asker waited for {wait:?}");
     let live = event("a", 2);
     hosts[0].relay.appear(&live);
     eventually("the live event", || house.ear.heard_event("s", &live)).await;

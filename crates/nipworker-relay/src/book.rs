@@ -105,6 +105,9 @@ impl RelayBook {
         let mut pages = self.pages();
         pages.owner += 1;
         let owner = pages.owner;
+        for stats in pages.stats.values_mut() {
+            *stats = Arc::new(stats.fork());
+        }
         pages.publishes.retain(|_, publish| {
             publish.owners += 1;
             publish.owners <= MAX_OWNERS_OF_A_PUBLISH

@@ -97,6 +97,8 @@ pub struct RelayPool {
     waiting: HashMap<PublishId, Gathering>,
     last_id: u64,
     seed: u64,
+    /// No publish waits longer than this.
+    latest: Duration,
 }
 
 /// Receipts of one publish whose sender waits.
@@ -126,6 +128,7 @@ impl RelayPool {
             waiting: HashMap::new(),
             last_id,
             seed,
+            latest: Duration::MAX,
         };
         let effects = pool.run(|pool, out| pool.rebuild(now, out));
         (pool, effects)
@@ -217,7 +220,7 @@ impl RelayPool {
             frame: format!(r#"["EVENT",{}]"#, request.json).into(),
             relays: relays.iter().cloned().collect(),
             asked: now.monotonic,
-            deadline: now.monotonic + deadline.min(MAX_PUBLISH_DEADLINE),
+            deadline: (now.monotonic + deadline.min(MAX_PUBLISH_DEADLINE)).min(self.latest),
             owners: 1,
         };
         self.waiting.insert(publish, Gathering { missing: relays.len(), receipts: Vec::new() });
@@ -302,6 +305,18 @@ impl RelayPool {
     /// When [`timer`](Self::timer) has something to do next, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<Duration> {
         self.sessions.values().filter_map(RelaySession::next_deadline).min()
+    }
+
+    /// From now on publishes, those under way too, are reported within `limit`: for an owner that
+    /// is about to end and wants to leave nobody waiting.
+    pub fn hurry(&mut self, now: Now, limit: Duration) -> Vec<Effect> {
+        let latest = now.monotonic + limit;
+        self.latest = latest;
+        self.run(|pool, out| {
+            for session in pool.sessions.values_mut() {
+                session.hurry(now, latest, out);
+            }
+        })
     }
 
     /// Ends all connections with a normal close and answers every publish with what is known. The

@@ -56,6 +56,17 @@ macro_rules! counters {
         }
 
         impl RelayStats {
+            /// The same numbers in other hands: what the former ones still count is not seen.
+            pub(crate) fn fork(&self) -> Self {
+                let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Self {
+                    state: AtomicU8::default(),
+                    configured: AtomicBool::new(self.configured.load(Relaxed)),
+                    texts: Mutex::new(texts),
+                    $($name: Counter(AtomicU64::new(self.$name.get())),)*
+                }
+            }
+
             pub(crate) fn report(&self, url: &RelayUrl) -> RelayReport {
                 let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
                 RelayReport {
@@ -157,7 +168,7 @@ impl Counter {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Texts {
     error: Option<String>,
     notice: Option<String>,

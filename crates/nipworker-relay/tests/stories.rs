@@ -63,6 +63,27 @@ fn a_relay_that_dies_for_20_s_is_asked_again_without_anybody_sending() {
 }
 
 #[test]
+fn events_come_in_order_and_their_end_after_them() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    for age in 0..600 {
+        let event = sim.event_at("a", START_UNIX - age);
+        sim.appear(0, &event);
+    }
+    sim.relay(0).max_stored = 1_000;
+    sim.open("s", topic("a"), vec![], false);
+    let sizes: Vec<usize> = sim
+        .log
+        .iter()
+        .map(|(_, delivery)| match delivery {
+            Delivery::Events { events, .. } => events.len(),
+            Delivery::EndOfStored { .. } => 0,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sizes, [256, 256, 88, 0]);
+}
+
+#[test]
 fn requests_made_while_connecting_are_sent_once_connected() {
     let mut sim = Sim::new(1, RelayConfig::default());
     sim.kill(0);
@@ -213,9 +234,15 @@ fn a_relay_whose_events_wait_is_not_called_dead() {
     let event = sim.event("a");
     sim.appear(0, &event);
     sim.advance(secs(3600));
+    sim.ring();
+    sim.advance(secs(3600));
+    sim.ring();
     assert_eq!(sim.book.report()[0].stale, 0);
     assert!(sim.delivered_ids("live").is_empty());
     sim.release();
+    sim.ring();
+    let report = &sim.book.report()[0];
+    assert_eq!((report.stale, report.frames_out), (0, 1), "nothing but the REQ was sent");
     assert_eq!(sim.delivered_ids("live"), [event.id.to_string()]);
 }
 
@@ -572,10 +599,17 @@ fn an_unanswered_publish_outlives_one_owner_but_not_two() {
 fn an_owner_that_was_replaced_writes_nothing_any_more() {
     let mut sim = Sim::new(1, RelayConfig::default());
     sim.open("live", topic("a"), vec![], false);
-    let lease = sim.book.lease();
-    let (known, _) = sim.pool.close(sim.now(), "live");
+    let start = sim.now();
+    let config = std::sync::Arc::clone(&sim.config);
+    let (_young, _) = nipworker_relay::RelayPool::new(config, &sim.book, 1, start);
+    let (known, _) = sim.pool.close(start, "live");
     assert!(!known, "the old pool no longer decides");
-    assert_eq!(lease.book().open_subscriptions(), 1);
+    assert_eq!(sim.book.open_subscriptions(), 1);
+    assert_eq!(sim.book.report()[0].state, LinkState::Connecting);
+    let before = sim.book.report();
+    assert_eq!((before[0].dials, before[0].connects), (2, 1), "counters go on");
+    sim.pool.shut_down(start);
+    assert_eq!(sim.book.report(), before);
 }
 
 #[test]
@@ -591,4 +625,120 @@ fn shutting_down_answers_everybody_and_does_not_dial_again() {
     sim.relay(0).connection = None;
     sim.advance(secs(3_600));
     assert_eq!(sim.book.report()[0].dials, 1);
+}
+
+#[test]
+fn a_relay_that_is_away_for_longer_than_the_publish_waits_is_reported_at_once() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.kill(0);
+    sim.advance(secs(60));
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], Duration::from_millis(1));
+    assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::NotConnected);
+    // The next attempt fails, and the one after it would come too late.
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(40));
+    let asked = sim.time;
+    while !sim.receipts.contains_key(&publish) {
+        sim.advance(Duration::from_millis(100));
+    }
+    assert!(sim.time - asked < secs(39), "nothing more was to be expected");
+}
+
+#[test]
+fn an_attempt_that_succeeds_too_late_is_hung_up() {
+    let mut sim = Sim::with_desired(1, vec![], RelayConfig::default());
+    sim.relay(0).dial_hangs = true;
+    sim.open("s", topic("a"), vec![url(0)], false);
+    sim.advance(secs(11));
+    assert_eq!(sim.book.report()[0].state, LinkState::Waiting);
+    let effects = format!("{:?}", sim.connect_late(0));
+    assert!(effects.starts_with("[Disconnect"), "{effects}");
+    assert_eq!(sim.book.report()[0].state, LinkState::Waiting);
+}
+
+#[test]
+fn a_relay_that_reads_nothing_is_given_up() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).stuck = true;
+    for _ in 0..4_096 {
+        sim.open("s", topic("a"), vec![], false);
+        sim.close("s");
+    }
+    assert_eq!(sim.book.report()[0].state, LinkState::Connected);
+    sim.open("s", topic("a"), vec![], false);
+    let report = &sim.book.report()[0];
+    assert_eq!(report.state, LinkState::Waiting);
+    assert!(report.last_error.as_ref().unwrap().contains("reads nothing"), "{report:?}");
+}
+
+#[test]
+fn what_was_not_yet_told_is_told_by_the_next_owner() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    sim.open("live", topic("a"), vec![], false);
+    sim.hold_deliveries = true;
+    let event = sim.event("a");
+    sim.appear(0, &event);
+    // Its end of stored events is overdue, but the event before it is not yet handed on.
+    sim.advance(secs(10));
+    assert!(sim.release_one());
+    sim.hold_deliveries = false;
+    sim.restart();
+    assert_eq!(sim.count(0, is_unavailable), 0);
+    sim.advance(secs(1));
+    assert_eq!(sim.count(0, is_unavailable), 1);
+}
+
+#[test]
+fn news_of_a_closed_subscription_are_not_taken_for_those_of_its_successor() {
+    let config = RelayConfig { eose_deadline: secs(20), ..RelayConfig::default() };
+    let mut sim = Sim::new(1, config);
+    sim.relay(0).manner = Manner::Silent;
+    sim.open("s", topic("a"), vec![], false);
+    sim.hold_deliveries = true;
+    let event = sim.event("a");
+    sim.appear(0, &event);
+    sim.advance(secs(20));
+    sim.open("s", topic("b"), vec![], false);
+    sim.release();
+    assert_eq!(sim.count(0, is_unavailable), 0, "the new one has its whole time");
+    sim.advance(secs(20));
+    assert_eq!(sim.count(0, is_unavailable), 1);
+}
+
+#[test]
+fn a_retry_that_was_due_on_a_lost_connection_asks_nothing_twice() {
+    let config = RelayConfig { max_open_subscriptions: 1, ..RelayConfig::default() };
+    let mut sim = Sim::new(1, config);
+    sim.open("b", topic("b"), vec![], false);
+    let wire = sim.relay(0).subscriptions.pop_first().unwrap().0;
+    sim.say(0, &format!(r#"["CLOSED","{wire}","error: later"]"#));
+    sim.kill(0);
+    // After the return it waits for its place behind this one.
+    sim.open("a", topic("a"), vec![], false);
+    sim.revive(0);
+    sim.advance(secs(120));
+    sim.close("a");
+    assert_eq!(sim.book.report()[0].queued_subscriptions, 0);
+    let asked = sim.relay(0).asked.iter().filter(|(_, filters)| *filters == topic("b")).count();
+    assert_eq!(asked, 2);
+}
+
+#[test]
+fn who_is_in_a_hurry_waits_only_so_long_for_receipts() {
+    let mut sim = Sim::new(2, RelayConfig::default());
+    sim.relay(1).manner = Manner::Silent;
+    let (before, after) = (sim.event("a"), sim.event("b"));
+    let before = sim.publish(&before, vec![], secs(60));
+    let effects = sim.pool.hurry(sim.now(), secs(1));
+    assert!(effects.is_empty(), "{effects:?}");
+    let after = sim.publish(&after, vec![], secs(60));
+    sim.advance(Duration::from_millis(999));
+    assert!(sim.receipts.is_empty());
+    sim.advance(Duration::from_millis(1));
+    for publish in [before, after] {
+        let statuses: Vec<_> = sim.receipts[&publish].iter().map(|r| r.status).collect();
+        assert_eq!(statuses, [ReceiptStatus::Accepted, ReceiptStatus::NoAnswer]);
+    }
 }

@@ -96,6 +96,17 @@ impl RelaySession {
         }
     }
 
+    /// No publish waits longer than until `latest`.
+    pub(crate) fn hurry(&mut self, now: Now, latest: Duration, out: &mut Out) {
+        self.publish_alarms.clear();
+        for outbound in self.publishes.values_mut() {
+            outbound.deadline = outbound.deadline.min(latest);
+            self.publish_alarms.insert((outbound.deadline, outbound.publish));
+        }
+        self.expire_publishes(now, out);
+        self.settle(now, out);
+    }
+
     pub(super) fn expire_publishes(&mut self, now: Now, out: &mut Out) {
         if self.publish_alarms.first().is_some_and(|(at, _)| *at <= now.monotonic) {
             let reason = match self.link {

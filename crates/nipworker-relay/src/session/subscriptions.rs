@@ -125,16 +125,14 @@ impl RelaySession {
         if self.subscriptions.contains_key(name) {
             self.remove(name, out);
             // What the former subscription of this name was still to be told must not be taken
-            // for news of a new one.
+            // for news of a new one. Nothing else waits here: messages are read one batch at a
+            // time.
             self.outbox.retain_mut(|delivery| match delivery {
-                Delivery::Events { subscription, .. }
-                | Delivery::EndOfStored { subscription }
-                | Delivery::Closed { subscription, .. } => **subscription != *name,
                 Delivery::Unavailable { subscriptions, .. } => {
                     subscriptions.retain(|subscription| **subscription != *name);
                     !subscriptions.is_empty()
                 }
-                Delivery::Notice { .. } => true,
+                _ => true,
             });
             self.fill(now, out);
             self.settle(now, out);

@@ -49,6 +49,8 @@ pub struct SimRelay {
     pub frames: usize,
     /// The present connection is cut, and stays so until it is replaced.
     pub cut: bool,
+    /// Nothing that is sent gets out of the socket's buffer.
+    pub stuck: bool,
     /// REQs that the relay ended by itself; a CLOSE may have been under way.
     pub ended: BTreeSet<String>,
     dialling: Option<ConnectionId>,
@@ -71,6 +73,7 @@ impl SimRelay {
             got_events: Vec::new(),
             frames: 0,
             cut: false,
+            stuck: false,
             ended: BTreeSet::new(),
             dialling: None,
             seen: BTreeSet::new(),
@@ -331,12 +334,29 @@ impl Sim {
 
     pub fn release(&mut self) {
         self.hold_deliveries = false;
-        while let Some((relay, delivery, deliveries)) = self.held.pop_front() {
-            self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
-            let effects = self.pool.delivered(self.now(), &relay, delivery, 0);
-            self.perform(effects);
-        }
+        while self.release_one() {}
         self.exchange();
+    }
+
+    /// Hands on what was held first; further deliveries are held if they were before.
+    pub fn release_one(&mut self) -> bool {
+        let Some((relay, delivery, deliveries)) = self.held.pop_front() else { return false };
+        self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
+        let effects = self.pool.delivered(self.now(), &relay, delivery, 0);
+        self.perform(effects);
+        true
+    }
+
+    /// Rings the timer although nothing may be due.
+    pub fn ring(&mut self) {
+        let effects = self.pool.timer(self.now());
+        self.perform(effects);
+    }
+
+    /// The attempt that hung comes to a good end after all; tells what follows.
+    pub fn connect_late(&mut self, number: usize) -> Vec<Effect> {
+        let connection = *self.relay(number).seen.first().unwrap();
+        self.pool.dialled(self.now(), &url(number), connection, Ok(()))
     }
 
     /// Passes time, ringing the timer whenever it is due.
@@ -428,6 +448,9 @@ impl Sim {
             Effect::Send { relay: url, connection, frame } => {
                 let relay = self.relays.get_mut(&url).unwrap();
                 assert_eq!(relay.connection, Some(connection), "sent on a dead connection");
+                if relay.stuck {
+                    return Vec::new();
+                }
                 relay.hear(now.monotonic, &frame);
                 self.pool.written(&url, connection, 1);
                 Vec::new()
