@@ -250,7 +250,8 @@ impl Drop for MiningHandle {
     }
 }
 
-/// Cancels and forgets a job; both do nothing when it is not there.
+/// Cancels a job, or forgets it when it has ended; both do nothing when it is not there. Of jobs
+/// that end later, the book keeps the last few.
 fn end(book: &JobBook, id: JobId) {
     book.cancel(id).ok();
     book.forget(id).ok();

@@ -7,8 +7,11 @@ use nipworker_supervision::Recipient;
 
 use crate::ClientError;
 
-/// How often a request that can be repeated is made before its failure is told.
-pub(crate) const TRIES: usize = 4;
+/// How often a request that can be repeated is made while workers fail for passing reasons.
+const TRIES: usize = 4;
+/// How often it is made when the worker failed at it: the fault may be in the request, and each
+/// try costs a restart.
+const TRIES_AT_A_PANIC: usize = 2;
 
 macro_rules! asker {
     ($name:ident, $edge:ident, $message:ident) => {
@@ -42,21 +45,25 @@ macro_rules! expect_answer {
 }
 pub(crate) use expect_answer;
 
-/// Makes a request that can be repeated, until it succeeds, fails for good, or was tried
-/// [`TRIES`] times. A worker that failed is replaced at once the first time, so there is nothing
-/// to wait for: the request waits in its mailbox.
+/// Makes a request that can be repeated, until it succeeds, fails for good, or was tried often
+/// enough. A worker that failed is replaced at once the first time, so there is nothing to wait
+/// for: the request waits in its mailbox.
 pub(crate) async fn repeatedly<T, F>(mut request: impl FnMut() -> F) -> Result<T, ClientError>
 where
     F: Future<Output = Result<T, ClientError>>,
 {
     let mut tries = 1;
     loop {
-        match request().await {
-            Err(error @ ClientError::Worker { transient: true, .. }) if tries < TRIES => {
-                tracing::debug!(%error, tries, "request is made again");
-                tries += 1;
-            }
-            result => return result,
+        let result = request().await;
+        let most = match &result {
+            Err(ClientError::Worker { transient: true, .. }) => TRIES,
+            Err(ClientError::Worker { transient: false, .. }) => TRIES_AT_A_PANIC,
+            _ => return result,
+        };
+        if tries >= most {
+            return result;
         }
+        tries += 1;
+        tracing::debug!(tries, "a worker failed; the request is made again");
     }
 }
