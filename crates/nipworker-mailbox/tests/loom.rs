@@ -240,9 +240,6 @@ fn sealing_lets_go_of_senders_and_closing_answers_the_rest_once() {
         let accepted = 1 + sender.join().unwrap();
         consumer.join().unwrap();
         assert_eq!(count.load(Ordering::SeqCst), accepted);
-        assert!(matches!(
-            mailbox.try_push(Letter::new(&count)),
-            Err(PushError::Closed(_))
-        ));
+        assert!(matches!(mailbox.try_push(Letter::new(&count)), Err(PushError::Closed(_))));
     });
 }

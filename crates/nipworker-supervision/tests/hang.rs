@@ -286,7 +286,7 @@ impl Handler<Wait> for Deferred {
 
     fn handle(&mut self, Wait(ms): Wait, _: &mut Self::Context) -> Self::Result {
         let nap = actix_rt::time::sleep(Duration::from_millis(ms));
-        Box::pin(async move { nap.await }.into_actor(self).map(|(), _, _| 2))
+        Box::pin(nap.into_actor(self).map(|(), _, _| 2))
     }
 }
 
