@@ -28,7 +28,7 @@ impl Line {
             return None;
         }
         let text = if bytes.len() > max_bytes {
-            Err(format!("line of {} bytes is over the limit of {max_bytes} bytes", bytes.len()))
+            Err(too_long(bytes.len(), max_bytes))
         } else {
             std::str::from_utf8(bytes)
                 .map(str::to_owned)
@@ -43,6 +43,84 @@ pub(crate) fn numbered(bytes: &[u8], max_bytes: usize) -> impl Iterator<Item = L
     (1..)
         .zip(bytes.split(|byte| *byte == b'\n'))
         .filter_map(move |(number, line)| Line::of(number, line, max_bytes))
+}
+
+/// Cuts a stream of bytes into batches of lines, with bounded memory: a line over the limit is
+/// counted and dropped, and a batch is full at [`IMPORT_BATCH`] lines or [`BATCH_BYTES`].
+#[derive(Debug)]
+pub(crate) struct LineBatches {
+    max_bytes: usize,
+    number: u64,
+    line: Vec<u8>,
+    /// Bytes of the present line that were dropped.
+    dropped: usize,
+    batch: Vec<Line>,
+    batch_bytes: usize,
+}
+
+/// Text of one batch in bytes; one line more may be in it.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// White space around an event does not count towards its size; so much is let in.
+const WHITE_SPACE_BYTES: usize = 1024;
+
+impl LineBatches {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            number: 1,
+            line: Vec::new(),
+            dropped: 0,
+            batch: Vec::new(),
+            batch_bytes: 0,
+        }
+    }
+
+    /// Takes the next bytes; the batches that are full now.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<Line>> {
+        let mut full = Vec::new();
+        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            let room = (self.max_bytes + WHITE_SPACE_BYTES).saturating_sub(self.line.len());
+            let taken = piece.len().min(room);
+            self.line.extend_from_slice(&piece[..taken]);
+            self.dropped += piece.len() - taken;
+            if pieces.peek().is_none() {
+                break;
+            }
+            self.end_line();
+            if self.batch.len() >= IMPORT_BATCH || self.batch_bytes >= BATCH_BYTES {
+                self.batch_bytes = 0;
+                full.push(std::mem::take(&mut self.batch));
+            }
+        }
+        full
+    }
+
+    /// The last batch, which may be empty. The last line needs no line break.
+    pub(crate) fn finish(mut self) -> Vec<Line> {
+        self.end_line();
+        self.batch
+    }
+
+    fn end_line(&mut self) {
+        let line = match self.dropped {
+            0 => Line::of(self.number, &self.line, self.max_bytes),
+            dropped => Some(Line {
+                number: self.number,
+                text: Err(too_long(self.line.len() + dropped, self.max_bytes)),
+            }),
+        };
+        self.batch_bytes += self.line.len();
+        self.batch.extend(line);
+        self.number += 1;
+        self.line.clear();
+        self.dropped = 0;
+    }
+}
+
+fn too_long(bytes: usize, limit: usize) -> String {
+    format!("line of {bytes} bytes is over the limit of {limit} bytes")
 }
 
 /// What became of one line. In JSON this is a line of `nipworker import --json` and of the
@@ -97,5 +175,42 @@ mod tests {
         assert_eq!(lines[1].text.as_deref(), Ok("two"));
         assert_eq!(lines[2].text, Err("line is not UTF-8 after 0 bytes".to_owned()));
         assert!(lines[3].text.as_ref().is_err_and(|why| why.contains("limit of 10 bytes")));
+    }
+
+    fn batches(text: &[u8], piece: usize, max_bytes: usize) -> Vec<Vec<Line>> {
+        let mut batches = LineBatches::new(max_bytes);
+        let mut all: Vec<_> = text.chunks(piece).flat_map(|piece| batches.push(piece)).collect();
+        all.push(batches.finish());
+        all
+    }
+
+    #[test]
+    fn batches_hold_the_same_lines_however_the_bytes_are_cut() {
+        let text: String = (0..1_000).map(|n| format!("{n}\n{}", "\n".repeat(n % 3))).collect();
+        let wanted: Vec<Line> = numbered(text.as_bytes(), 100).collect();
+        for piece in [1, 7, 256, 4_096, text.len()] {
+            let batches = batches(text.as_bytes(), piece, 100);
+            assert!(batches.iter().all(|batch| batch.len() <= IMPORT_BATCH));
+            assert_eq!(batches.concat(), wanted, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_full_by_its_bytes_too() {
+        let text = format!("{}\n", "x".repeat(300_000)).repeat(10);
+        let lens: Vec<usize> =
+            batches(text.as_bytes(), 65_536, 400_000).iter().map(Vec::len).collect();
+        assert_eq!(lens, [4, 4, 2]);
+    }
+
+    #[test]
+    fn an_endless_line_is_dropped_and_the_next_is_read() {
+        let text = format!("{}\nok", "x".repeat(50_000));
+        let lines = batches(text.as_bytes(), 16, 100).concat();
+        assert_eq!(lines[0].text, Err(too_long(50_000, 100)));
+        assert_eq!(lines[1], Line { number: 2, text: Ok("ok".to_owned()) });
+        let mut batches = LineBatches::new(100);
+        (0..10_000).for_each(|_| assert!(batches.push(&[b'x'; 16]).is_empty()));
+        assert!(batches.line.capacity() < 10_000, "what is too long is not kept");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{future::Future, path::Path};
 
-use nipworker_core::{NostrClient, protocol::Filter, protocol::RelayUrl};
+use nipworker_core::{
+    NostrClient,
+    protocol::{EventLimits, Filter, RelayUrl},
+};
 
 use super::{
     args::{ConfigArgs, EngineArgs},
@@ -26,27 +29,55 @@ pub(super) enum Engine {
     Remote(Remote),
 }
 
+/// Who answers, and under which terms.
+pub(super) struct Opened {
+    pub(super) engine: Engine,
+    /// Whether relays are used.
+    pub(super) use_relays: bool,
+    /// What one event may be at most.
+    pub(super) event_limits: EventLimits,
+}
+
 /// Finds out who answers. Relays are used only when `use_relays` says so.
-pub(super) fn open(args: &EngineArgs, use_relays: bool) -> Result<(Engine, bool), Failure> {
+pub(super) fn open(args: &EngineArgs, use_relays: bool) -> Result<Opened, Failure> {
     let mut loaded = one_shot(&args.config, args.config.flags(&args.relays))?;
     if args.no_relays || !use_relays {
         loaded.config.engine.relays.clear();
     }
     if let Some(remote) = running(&loaded, args.daemon.as_deref())? {
         refuse_other_relays(&args.relays, remote.url())?;
-        return Ok((Engine::Remote(remote), use_relays && !args.no_relays));
+        return Ok(Opened {
+            engine: Engine::Remote(remote),
+            use_relays: use_relays && !args.no_relays,
+            event_limits: loaded.config.event_limits(),
+        });
     }
-    let use_relays = !loaded.config.engine.relays.is_empty();
-    Ok((Engine::Embedded(Embedded::start(loaded)?), use_relays))
+    Ok(Opened {
+        use_relays: !loaded.config.engine.relays.is_empty(),
+        event_limits: loaded.config.event_limits(),
+        engine: Engine::Embedded(Embedded::start(loaded)?),
+    })
 }
 
 /// As [`open`] for a command that never uses relays.
-pub(super) fn open_store(args: &ConfigArgs, daemon: Option<&str>) -> Result<Engine, Failure> {
+pub(super) fn open_store(args: &ConfigArgs, daemon: Option<&str>) -> Result<Opened, Failure> {
     let mut loaded = one_shot(args, args.flags(&[]))?;
     loaded.config.engine.relays.clear();
-    match running(&loaded, daemon)? {
-        Some(remote) => Ok(Engine::Remote(remote)),
-        None => Ok(Engine::Embedded(Embedded::start(loaded)?)),
+    let event_limits = loaded.config.event_limits();
+    let engine = match running(&loaded, daemon)? {
+        Some(remote) => Engine::Remote(remote),
+        None => Engine::Embedded(Embedded::start(loaded)?),
+    };
+    Ok(Opened { engine, use_relays: false, event_limits })
+}
+
+impl Engine {
+    /// Stops the engine of this process in order: everything that was accepted is on disk after
+    /// this. A daemon goes on.
+    pub(super) fn close(self) {
+        if let Self::Embedded(embedded) = self {
+            embedded.close();
+        }
     }
 }
 
@@ -105,7 +136,6 @@ impl Embedded {
         self.runtime.block_on(future)
     }
 
-    /// Stops the engine in order: everything that was accepted is on disk after this.
     pub(super) fn close(self) {
         self.runtime.block_on(self.client.close());
     }

@@ -11,7 +11,7 @@ use nipworker_core::{
 
 use super::{
     args::ExportArgs,
-    engine::{self, Engine},
+    engine::{self, Engine, Opened},
     output::{Failure, line},
 };
 
@@ -27,15 +27,14 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
     if filters.iter().any(|filter| filter.limit.is_some()) {
         return Err(Failure::usage("an export has no limit; leave it out of the filter"));
     }
-    let engine = engine::open_store(&args.config, args.daemon.as_deref())?;
-    let result = export(&engine, &filters);
-    if let Engine::Embedded(embedded) = engine {
-        embedded.close();
-    }
+    let Opened { engine, event_limits, .. } =
+        engine::open_store(&args.config, args.daemon.as_deref())?;
+    let result = export(&engine, &filters, &event_limits);
+    engine.close();
     result
 }
 
-fn export(engine: &Engine, filters: &[Filter]) -> Result<(), Failure> {
+fn export(engine: &Engine, filters: &[Filter], limits: &EventLimits) -> Result<(), Failure> {
     let mut spans = vec![(i64::MIN, i64::MAX)];
     while let Some((from, to)) = spans.pop() {
         let within: Vec<Filter> =
@@ -54,7 +53,7 @@ fn export(engine: &Engine, filters: &[Filter]) -> Result<(), Failure> {
             spans.push((from, middle));
             continue;
         }
-        let mut events = fetch(engine, within, count)?;
+        let mut events = fetch(engine, within, count, limits)?;
         if (events.len() as u64) < count {
             return Err(Failure::because(format_args!(
                 "{count} events are stored between {from} and {to} (unix seconds) and only {} \
@@ -93,13 +92,18 @@ fn count(engine: &Engine, filters: &[Filter]) -> Result<u64, Failure> {
     }
 }
 
-fn fetch(engine: &Engine, mut filters: Vec<Filter>, count: u64) -> Result<Vec<Event>, Failure> {
+fn fetch(
+    engine: &Engine,
+    mut filters: Vec<Filter>,
+    count: u64,
+    limits: &EventLimits,
+) -> Result<Vec<Event>, Failure> {
     let limit = usize::try_from(count).unwrap_or(usize::MAX);
     filters.iter_mut().for_each(|filter| filter.limit = Some(limit));
     let mut events = Vec::with_capacity(limit);
     match engine {
         Engine::Remote(remote) => remote.query(&filters, false, |text| {
-            let event = Event::from_json(text.as_bytes(), &EventLimits::default());
+            let event = Event::from_json(text.as_bytes(), limits);
             events.push(event.map_err(Failure::because)?);
             Ok(())
         })?,

@@ -2,30 +2,27 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, IsTerminal, Read},
+    io::{self, IsTerminal, Read},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use nipworker_core::protocol::EventLimits;
 use serde_json::json;
 
 use super::{
     args::ImportArgs,
-    engine::{self, Engine},
+    engine::{self, Engine, Opened},
     output::{Failure, json_line, line, note},
 };
-use crate::lines::{IMPORT_BATCH, Line, LineOutcome};
+use crate::lines::{Line, LineBatches, LineOutcome};
 
 pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let (input, size) = open(&args.file)?;
-    let engine = engine::open_store(&args.config, args.daemon.as_deref())?;
+    let opened = engine::open_store(&args.config, args.daemon.as_deref())?;
     let progress = progress(size);
     let mut tally = Tally { json: args.json, accepted: 0, refused: 0 };
-    let result = import(input, &engine, &progress, &mut tally);
+    let result = import(input, &opened, &progress, &mut tally);
     progress.finish_and_clear();
-    if let Engine::Embedded(embedded) = engine {
-        embedded.close();
-    }
+    opened.engine.close();
     result?;
     let Tally { accepted, refused, .. } = tally;
     if args.json {
@@ -36,7 +33,10 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
     if refused == 0 { Ok(()) } else { Err(Failure::Told) }
 }
 
-type Input = Box<dyn BufRead>;
+/// Bytes that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+type Input = Box<dyn Read>;
 
 fn open(file: &str) -> Result<(Input, Option<u64>), Failure> {
     if file == "-" {
@@ -45,7 +45,7 @@ fn open(file: &str) -> Result<(Input, Option<u64>), Failure> {
     let refuse = |error| Failure::because(format_args!("{file}: cannot be read: {error}"));
     let opened = File::open(file).map_err(refuse)?;
     let size = opened.metadata().map_err(refuse)?.len();
-    Ok((Box::new(BufReader::with_capacity(256 * 1024, opened)), Some(size)))
+    Ok((Box::new(opened), Some(size)))
 }
 
 /// A bar on stderr when it is a terminal.
@@ -85,26 +85,42 @@ impl Tally {
 
 fn import(
     mut input: Input,
+    opened: &Opened,
+    progress: &ProgressBar,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let mut lines = LineBatches::new(opened.event_limits.max_event_bytes);
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut bytes = 0;
+    loop {
+        let read = match input.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                return Err(Failure::because(format_args!("cannot read the input: {error}")));
+            }
+        };
+        bytes += read as u64;
+        for batch in lines.push(&piece[..read]) {
+            store(batch, &opened.engine, progress, tally)?;
+        }
+        progress.set_position(bytes);
+    }
+    store(lines.finish(), &opened.engine, progress, tally)
+}
+
+fn store(
+    batch: Vec<Line>,
     engine: &Engine,
     progress: &ProgressBar,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
-    let mut reader = LineReader::new(EventLimits::default().max_event_bytes);
-    loop {
-        let mut batch = Vec::with_capacity(IMPORT_BATCH);
-        let mut more = true;
-        while batch.len() < IMPORT_BATCH && more {
-            more = reader.next(&mut input, |line| batch.push(line))?;
-        }
-        for outcome in hand_over(batch, engine)? {
-            tally.add(&outcome, progress)?;
-        }
-        progress.set_position(reader.bytes);
-        progress.set_message(format!("{} accepted, {} refused", tally.accepted, tally.refused));
-        if !more {
-            return Ok(());
-        }
+    for outcome in hand_over(batch, engine)? {
+        tally.add(&outcome, progress)?;
     }
+    progress.set_message(format!("{} accepted, {} refused", tally.accepted, tally.refused));
+    Ok(())
 }
 
 /// Hands a batch to the engine; the outcomes come in the order of the lines.
@@ -138,101 +154,5 @@ fn refused(line: &Line) -> LineOutcome {
     match &line.text {
         Ok(_) => LineOutcome::of(line.number, None),
         Err(reason) => LineOutcome::unreadable(line.number, reason.clone()),
-    }
-}
-
-/// Reads lines of bounded length; what is over the limit is read and dropped.
-struct LineReader {
-    max_bytes: usize,
-    number: u64,
-    bytes: u64,
-    buffer: Vec<u8>,
-}
-
-impl LineReader {
-    fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, number: 0, bytes: 0, buffer: Vec::new() }
-    }
-
-    /// Reads one line; false at the end of the input.
-    fn next(&mut self, input: &mut Input, mut take: impl FnMut(Line)) -> Result<bool, Failure> {
-        // White space around an event does not count towards its size; a little is let in.
-        let limit = self.max_bytes as u64 + 1024;
-        let failed =
-            |error: io::Error| Failure::because(format_args!("cannot read the input: {error}"));
-        self.buffer.clear();
-        let read = input.take(limit).read_until(b'\n', &mut self.buffer).map_err(failed)?;
-        if read == 0 {
-            return Ok(false);
-        }
-        self.number += 1;
-        self.bytes += read as u64;
-        let whole = self.buffer.last() == Some(&b'\n') || (read as u64) < limit;
-        if whole {
-            if let Some(line) = Line::of(self.number, &self.buffer, self.max_bytes) {
-                take(line);
-            }
-            return Ok(true);
-        }
-        let dropped = skip_line(input).map_err(failed)?;
-        self.bytes += dropped;
-        let total = read as u64 + dropped;
-        let text =
-            Err(format!("line of {total} bytes is over the limit of {} bytes", self.max_bytes));
-        take(Line { number: self.number, text });
-        Ok(true)
-    }
-}
-
-/// Reads to the end of the line without keeping it; the number of bytes.
-fn skip_line(input: &mut Input) -> io::Result<u64> {
-    let mut skipped = 0;
-    loop {
-        let available = input.fill_buf()?;
-        if available.is_empty() {
-            return Ok(skipped);
-        }
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let used = end.map_or(available.len(), |at| at + 1);
-        input.consume(used);
-        skipped += used as u64;
-        if end.is_some() {
-            return Ok(skipped);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(text: &'static [u8], max_bytes: usize) -> Vec<Line> {
-        let mut input: Input = Box::new(BufReader::with_capacity(16, text));
-        let mut reader = LineReader::new(max_bytes);
-        let mut lines = Vec::new();
-        while reader.next(&mut input, |line| lines.push(line)).unwrap() {}
-        assert_eq!(reader.bytes, text.len() as u64);
-        lines
-    }
-
-    #[test]
-    fn lines_are_numbered_and_the_last_needs_no_line_break() {
-        let lines = lines(b"a\n\nb", 10);
-        assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 3]);
-    }
-
-    #[test]
-    fn an_endless_line_is_dropped_and_the_next_is_read() {
-        static TEXT: [u8; 5_004] = {
-            let mut text = [b'x'; 5_004];
-            text[5_000] = b'\n';
-            text[5_001] = b'o';
-            text[5_002] = b'k';
-            text[5_003] = b'\n';
-            text
-        };
-        let lines = lines(&TEXT, 100);
-        assert!(lines[0].text.as_ref().is_err_and(|why| why.contains("line of 5001 bytes")));
-        assert_eq!(lines[1], Line { number: 2, text: Ok("ok".to_owned()) });
     }
 }

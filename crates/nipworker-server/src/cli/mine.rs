@@ -36,7 +36,7 @@ pub(super) fn run(args: &MineArgs) -> Result<(), Failure> {
     let loaded = one_shot(&args.config, args.config.flags(&[]))?;
     let signer = loaded.secret_key.as_ref().map(keys::signer).transpose();
     let signer = signer.map_err(Failure::because)?;
-    let template = template(args, signer.as_ref())?;
+    let template = template(args, &loaded.config.event_limits(), signer.as_ref())?;
     if args.sign {
         check_signer(&template, signer.as_ref())?;
     }
@@ -62,7 +62,11 @@ async fn start(loaded: Loaded, args: &MineArgs) -> Result<NostrClient, Failure> 
     NostrClient::new(engine).await.map_err(Failure::because)
 }
 
-fn template(args: &MineArgs, signer: Option<&PrivateKeySigner>) -> Result<UnsignedEvent, Failure> {
+fn template(
+    args: &MineArgs,
+    limits: &EventLimits,
+    signer: Option<&PrivateKeySigner>,
+) -> Result<UnsignedEvent, Failure> {
     if let Some(text) = &args.text {
         let author: Option<PublicKey> = args.pubkey.or(signer.map(PrivateKeySigner::key));
         let author = author.ok_or_else(|| {
@@ -73,12 +77,11 @@ fn template(args: &MineArgs, signer: Option<&PrivateKeySigner>) -> Result<Unsign
         })?;
         return Ok(UnsignedEvent::new(author, unix_now(), TEXT_NOTE, Vec::new(), text));
     }
-    let limits = EventLimits::default();
     let text = match args.event.as_str() {
         "-" => read_stdin(limits.max_event_bytes)?,
         text => text.as_bytes().to_vec(),
     };
-    UnsignedEvent::from_json(&text, &limits).map_err(Failure::because)
+    UnsignedEvent::from_json(&text, limits).map_err(Failure::because)
 }
 
 fn read_stdin(limit: usize) -> Result<Vec<u8>, Failure> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::PublishArgs,
-    engine::{self, Engine},
+    engine::{self, Embedded, Engine, Opened},
     output::{Failure, json_line, line, note},
     remote::Published,
 };
@@ -21,63 +21,66 @@ const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(super) fn run(args: &PublishArgs) -> Result<(), Failure> {
     let input = input(&args.event)?;
-    let limits = EventLimits::default();
-    let events: Vec<_> = numbered(&input, limits.max_event_bytes).collect();
-    if events.is_empty() {
-        return Err(Failure::because("no event was given"));
-    }
-    let (engine, use_relays) = engine::open(&args.engine, true)?;
+    let Opened { engine, use_relays, event_limits: limits } = engine::open(&args.engine, true)?;
+    let result = publish_all(args, &input, &engine, use_relays, &limits);
+    engine.close();
+    if result? { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// Publishes one event after the other; whether all were accepted.
+fn publish_all(
+    args: &PublishArgs,
+    input: &[u8],
+    engine: &Engine,
+    use_relays: bool,
+    limits: &EventLimits,
+) -> Result<bool, Failure> {
     let mut all_accepted = true;
-    let mut print = |published: Published| {
-        all_accepted &= published.accepted;
-        show(args.json, &published)
-    };
-    let mut failure = Ok(());
-    for event in &events {
-        let read = event.text.clone().and_then(|text| {
-            let read = Event::from_json(text.as_bytes(), &limits);
+    let mut any = false;
+    for line in numbered(input, limits.max_event_bytes) {
+        any = true;
+        let read = line.text.and_then(|text| {
+            let read = Event::from_json(text.as_bytes(), limits);
             read.map(|event| (text, event)).map_err(|error| error.to_string())
         });
         let published = match read {
-            Err(reason) => Ok(unreadable(event.number, &reason)),
-            Ok((text, event)) => match &engine {
-                Engine::Remote(remote) => remote.publish(&text, use_relays),
+            Err(reason) => unreadable(line.number, &reason),
+            Ok((text, event)) => match engine {
+                Engine::Remote(remote) => remote.publish(&text, use_relays)?,
                 Engine::Embedded(embedded) => {
                     let options = PublishOptions {
                         use_relays,
                         timeout: args.timeout,
                         ..PublishOptions::default()
                     };
-                    let id = event.id;
-                    let report = embedded.block_on(embedded.client.publish_with(event, options));
-                    Ok(match report {
-                        Ok(report) => {
-                            let Verdict { accepted, message } = Verdict::of(&report);
-                            let answer = json!({
-                                "id": report.outcome.id, "status": report.outcome.status,
-                                "receipts": report.receipts,
-                            });
-                            Published { accepted, message, answer }
-                        }
-                        Err(error) => Published {
-                            accepted: false,
-                            message: Verdict::of_error(&error).message,
-                            answer: json!({ "id": id, "status": "failed", "receipts": [] }),
-                        },
-                    })
+                    publish_here(embedded, event, options)
                 }
             },
         };
-        failure = published.and_then(&mut print);
-        if failure.is_err() {
-            break;
+        all_accepted &= published.accepted;
+        show(args.json, &published)?;
+    }
+    if any { Ok(all_accepted) } else { Err(Failure::because("no event was given")) }
+}
+
+fn publish_here(embedded: &Embedded, event: Event, options: PublishOptions) -> Published {
+    let id = event.id;
+    match embedded.block_on(embedded.client.publish_with(event, options)) {
+        Ok(report) => {
+            let Verdict { accepted, message } = Verdict::of(&report);
+            let answer = json!({
+                "id": report.outcome.id,
+                "status": report.outcome.status,
+                "receipts": report.receipts,
+            });
+            Published { accepted, message, answer }
         }
+        Err(error) => Published {
+            accepted: false,
+            message: Verdict::of_error(&error).message,
+            answer: json!({ "id": id, "status": "failed", "receipts": [] }),
+        },
     }
-    if let Engine::Embedded(embedded) = engine {
-        embedded.close();
-    }
-    failure?;
-    if all_accepted { Ok(()) } else { Err(Failure::Told) }
 }
 
 fn input(argument: &str) -> Result<Vec<u8>, Failure> {

@@ -5,13 +5,13 @@ use nipworker_core::{QueryOptions, SubscriptionEvent};
 
 use super::{
     args::QueryArgs,
-    engine::{self, Engine},
+    engine::{self, Engine, Opened},
     output::{Failure, line},
 };
 
 pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let filters = engine::filters(&args.filters)?;
-    let (engine, use_relays) = engine::open(&args.engine, true)?;
+    let Opened { engine, use_relays, .. } = engine::open(&args.engine, true)?;
     let embedded = match engine {
         Engine::Remote(remote) => return remote.query(&filters, use_relays, |event| line(event)),
         Engine::Embedded(embedded) => embedded,

@@ -73,7 +73,7 @@ impl Default for DaemonConfig {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
-            log: "info".to_owned(),
+            log: "info,actix_server=warn".to_owned(),
             shutdown_timeout: Duration::from_secs(10),
         }
     }

@@ -66,9 +66,7 @@ async fn serve(loaded: Loaded, mut signals: Signals) -> Result<(), String> {
         },
         reason = gateway.failed() => Some(format!("the gateway failed: {reason}")),
     };
-    if failure.is_none() {
-        gateway.stop().await;
-    }
+    gateway.stop().await;
     let report = client.close().await;
     tracing::info!(?report, "stopped");
     drop(beacon);

@@ -60,6 +60,8 @@ counters! {
     slow_readers,
     /// Clients disconnected because they sent nothing for too long.
     idle_clients,
+    /// Requests of clients that failed because a worker or the store did.
+    engine_failures,
     /// Requests to the HTTP API.
     http_requests,
     /// Requests to the HTTP API that ended with a status of 400 or more.

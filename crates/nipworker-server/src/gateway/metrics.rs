@@ -268,6 +268,7 @@ fn gateway(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
         ("gateway_oversized_messages", "messages over the size limit", gateway.oversized_messages),
         ("gateway_slow_readers", "clients disconnected for reading slowly", gateway.slow_readers),
         ("gateway_idle_clients", "clients disconnected for silence", gateway.idle_clients),
+        ("gateway_engine_failures", "requests that the engine failed", gateway.engine_failures),
         ("gateway_http_requests", "HTTP requests", gateway.http_requests),
         ("gateway_http_errors", "HTTP answers of 400 and more", gateway.http_errors),
     ] {

@@ -15,7 +15,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -84,6 +84,7 @@ impl RunningGateway {
             stopping: stopping_seen,
             about: About::this_process(address, data, relays),
             started: Instant::now(),
+            failure_logged: Mutex::default(),
             config: config.clone(),
         }));
         let server = serve(gateway, &config, listener, parts.shutdown_timeout)?;
@@ -111,8 +112,10 @@ impl RunningGateway {
         // Nobody listens when no request was ever made.
         self.stopping.send_replace(true);
         self.handle.stop(true).await;
-        // How the server ended no longer matters.
-        drop(self.server.await);
+        // How the server ended no longer matters; when it failed, that was told before.
+        if !self.server.is_finished() {
+            drop(self.server.await);
+        }
     }
 }
 

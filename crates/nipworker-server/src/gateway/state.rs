@@ -3,18 +3,20 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use actix_web::web;
-use nipworker_core::{ClientStatus, NostrClient, PublishOptions, protocol::EventLimits};
+use nipworker_core::{
+    ClientError, ClientStatus, NostrClient, PublishOptions, protocol::EventLimits,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{
-    api::filters::read_body,
-    counters::{Counters, GatewayStatus},
+    api::filters::Pieces,
+    counters::{Counters, GatewayStatus, count},
     error::ApiError,
 };
 use crate::config::GatewayConfig;
@@ -29,7 +31,12 @@ pub(crate) struct Gateway {
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) about: About,
     pub(crate) started: Instant,
+    /// When a failure of the engine was last written to the log, counted from `started`.
+    pub(crate) failure_logged: Mutex<Option<Duration>>,
 }
+
+/// Failures of the engine come in floods; one line in this time tells enough.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Facts about the process that do not change while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +104,26 @@ impl Gateway {
         payload: web::Payload,
         limit: usize,
     ) -> Result<web::BytesMut, ApiError> {
-        read_body(payload, limit, self.config.http.request_timeout).await
+        self.pieces(payload, limit).whole().await
+    }
+
+    /// The body of a request in pieces, up to a limit in bytes.
+    pub(crate) fn pieces(&self, payload: web::Payload, limit: usize) -> Pieces {
+        Pieces::new(payload, limit, self.config.http.request_timeout)
+    }
+
+    /// Counts a failure of the engine and tells the log, at most once in [`LOG_INTERVAL`].
+    pub(crate) fn engine_failed(&self, error: &ClientError) {
+        if matches!(error, ClientError::Invalid(_) | ClientError::Unsupported(_)) {
+            return;
+        }
+        count(&self.counters.engine_failures);
+        let now = self.started.elapsed();
+        let mut logged = self.failure_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|then| now - then >= LOG_INTERVAL) {
+            *logged = Some(now);
+            tracing::warn!(%error, "the engine could not serve a client");
+        }
     }
 
     /// Everything that can be told without asking a worker.

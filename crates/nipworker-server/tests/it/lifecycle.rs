@@ -207,29 +207,55 @@ fn an_unreachable_relay_is_tried_again_and_seen_in_the_status() {
     daemon.stop();
 }
 
-/// A store that cannot write any more: the engine restarts the worker, gives up, and the process
-/// ends with exit code 1 and the reason. A limit on file sizes stands in for a full disk.
+/// A limit on the size of files stands in for a full disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_escalation_to_the_root_ends_the_process_with_1_and_the_failure() {
+fn a_full_disk_refuses_events_by_its_name_and_loses_none_that_was_accepted() {
     let folder = tempfile::tempdir().unwrap();
-    Daemon::on(folder.path()).stop();
     let mut command = Command::new("sh");
     let binary = env!("CARGO_BIN_EXE_nipworker");
-    command
-        .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"", binary, "run"])
-        .env("NIPWORKER_ENGINE__SUPERVISION__MAX_RESTARTS", "0");
-    let mut daemon = Daemon::spawn(command, folder.path());
-    let large = "x".repeat(200_000);
-    for number in 0..100 {
-        let note = note(&format!("{number}{large}"));
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        // The answer that meets the end of the process is an error of its own.
-        if agent.post(daemon.url("/api/v1/events")).send(note.to_json()).is_err() {
-            break;
+    command.args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"", binary, "run"]);
+    let daemon = Daemon::spawn(command, folder.path());
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for number in 0..40 {
+        let note = note(&format!("{number}{}", "x".repeat(200_000)));
+        let answer = http::post(&daemon.url("/api/v1/events"), note.to_json());
+        match answer.status {
+            200 => accepted.push(note),
+            status => {
+                assert_eq!((status, answer.code().as_str()), (503, "store_failed"));
+                assert!(answer.text.contains("disk is full"), "{}", answer.text);
+                refused += 1;
+            }
         }
     }
+    assert!(refused > 0 && !accepted.is_empty(), "{refused} refused");
+    daemon.wait_for_log("disk is full");
+    assert_eq!(http::get(&daemon.url("/readyz")).status, 200);
+    daemon.stop();
+    let daemon = Daemon::on(folder.path());
+    for note in accepted {
+        let found = http::get(&daemon.url(&format!("/api/v1/events/{}", note.id)));
+        assert_eq!(found.json(), json!(note));
+    }
+}
+
+/// A hang limit that no commit of large events can keep, and no restart allowed: the first one
+/// reaches the root, and the process ends with the reason.
+#[test]
+fn an_escalation_to_the_root_ends_the_process_with_1_and_the_failure() {
+    let config =
+        "[engine.supervision]\nmax_restarts = 0\nhang_limit = \"1ms\"\nmax_zombies = 100\n";
+    let mut daemon = Daemon::with(config, &[]);
+    let lines: String = (0..60)
+        .map(|number| note(&format!("{number}{}", "x".repeat(200_000))).to_json() + "\n")
+        .collect();
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    // The answer may be an error or none at all: the process ends meanwhile.
+    let request = agent.post(daemon.url("/api/v1/events?relays=false"));
+    drop(request.header("content-type", "application/x-ndjson").send(lines));
     assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.log());
-    assert!(daemon.log().contains("the engine gave up: cache"), "{}", daemon.log());
+    let told = daemon.wait_for_log("the engine gave up: ");
+    assert!(told.contains("hung for more than 1 ms"), "{told}");
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     gateway::counters::count,
-    lines::{IMPORT_BATCH, LineOutcome, numbered},
+    lines::{Line, LineBatches, LineOutcome},
     verdict::Verdict,
 };
 
@@ -30,8 +30,7 @@ pub(super) async fn publish(
     let options = Options::of(&request)?;
     let use_relays = options.relays.unwrap_or(true) && gateway.has_upstream();
     if filters::sends_lines(&request) {
-        let body = gateway.read_body(payload, gateway.config.http.max_lines_bytes).await?;
-        return many(&gateway, &body, use_relays).await;
+        return many(&gateway, payload, use_relays).await;
     }
     let body = gateway.read_body(payload, gateway.config.http.max_body_bytes).await?;
     one(&gateway, &body, use_relays).await
@@ -46,6 +45,7 @@ async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpRes
     let options = PublishOptions { use_relays, ..gateway.publish_options() };
     let report = gateway.client.publish_with(event, options).await.map_err(|error| {
         count(&gateway.counters.events_refused);
+        gateway.engine_failed(&error);
         api_error(&error)
     })?;
     let verdict = Verdict::of(&report);
@@ -85,65 +85,87 @@ fn tally(gateway: &Gateway, accepted: bool) {
     count(if accepted { &counters.events_accepted } else { &counters.events_refused });
 }
 
-/// Answers each line with its outcome, in order.
-async fn many(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpResponse, ApiError> {
-    let outcomes = if use_relays {
-        publish_lines(gateway, body).await
-    } else {
-        import_lines(gateway, body).await
+/// Answers each line with its outcome, in order. The lines are worked on while they come in; only
+/// the outcomes are held until the end, because many clients read no answer before they have sent
+/// everything.
+async fn many(
+    gateway: &Gateway,
+    payload: web::Payload,
+    use_relays: bool,
+) -> Result<HttpResponse, ApiError> {
+    let mut pieces = gateway.pieces(payload, gateway.config.http.max_lines_bytes);
+    let mut lines = LineBatches::new(gateway.event_limits.max_event_bytes);
+    let mut answer = String::new();
+    while let Some(piece) = pieces.next().await? {
+        for batch in lines.push(&piece) {
+            work_on(gateway, batch, use_relays, &mut answer).await?;
+        }
     }
-    .map_err(|error| api_error(&error))?;
-    let mut text = String::new();
+    work_on(gateway, lines.finish(), use_relays, &mut answer).await?;
+    Ok(HttpResponse::Ok().content_type(JSON_LINES).body(answer))
+}
+
+async fn work_on(
+    gateway: &Gateway,
+    batch: Vec<Line>,
+    use_relays: bool,
+    answer: &mut String,
+) -> Result<(), ApiError> {
+    let outcomes = if use_relays {
+        publish_lines(gateway, batch).await
+    } else {
+        import_lines(gateway, batch).await.map_err(|error| {
+            gateway.engine_failed(&error);
+            api_error(&error)
+        })?
+    };
     for outcome in outcomes {
         count(&gateway.counters.events_in);
         tally(gateway, outcome["accepted"] == true);
-        text.push_str(&outcome.to_string());
-        text.push('\n');
+        answer.push_str(&outcome.to_string());
+        answer.push('\n');
     }
-    Ok(HttpResponse::Ok().content_type(JSON_LINES).body(text))
+    Ok(())
 }
 
-async fn import_lines(gateway: &Gateway, body: &[u8]) -> Result<Vec<Value>, ClientError> {
-    let limit = gateway.event_limits.max_event_bytes;
-    let mut answers = Vec::new();
-    let mut lines = numbered(body, limit).peekable();
-    while lines.peek().is_some() {
-        let batch: Vec<_> = lines.by_ref().take(IMPORT_BATCH).collect();
-        let texts = batch.iter().filter_map(|line| line.text.clone().ok()).collect();
-        let mut outcomes = gateway.client.import(texts).await?.into_iter();
-        for line in batch {
-            let outcome = match line.text {
-                Ok(_) => LineOutcome::of(line.number, outcomes.next()),
-                Err(reason) => LineOutcome::unreadable(line.number, reason),
-            };
-            answers.push(json!(outcome));
+async fn import_lines(gateway: &Gateway, batch: Vec<Line>) -> Result<Vec<Value>, ClientError> {
+    let texts: Vec<String> = batch.iter().filter_map(|line| line.text.clone().ok()).collect();
+    let mut outcomes = match texts.is_empty() {
+        true => Vec::new(),
+        false => gateway.client.import(texts).await?,
+    }
+    .into_iter();
+    let outcome = |line: Line| match line.text {
+        Ok(_) => LineOutcome::of(line.number, outcomes.next()),
+        Err(reason) => LineOutcome::unreadable(line.number, reason),
+    };
+    Ok(batch.into_iter().map(outcome).map(|outcome| json!(outcome)).collect())
+}
+
+async fn publish_lines(gateway: &Gateway, batch: Vec<Line>) -> Vec<Value> {
+    stream::iter(batch).map(|line| publish_line(gateway, line)).buffered(IN_FLIGHT).collect().await
+}
+
+async fn publish_line(gateway: &Gateway, line: Line) -> Value {
+    let event = line.text.and_then(|text| {
+        let event = Event::from_json(text.as_bytes(), &gateway.event_limits);
+        event.map_err(|error| error.to_string())
+    });
+    let event = match event {
+        Ok(event) => event,
+        Err(reason) => return json!(LineOutcome::unreadable(line.number, reason)),
+    };
+    let id = event.id;
+    let report = match gateway.client.publish_with(event, gateway.publish_options()).await {
+        Ok(report) => report,
+        Err(error) => {
+            gateway.engine_failed(&error);
+            failed(id, &error)
         }
-    }
-    Ok(answers)
-}
-
-async fn publish_lines(gateway: &Gateway, body: &[u8]) -> Result<Vec<Value>, ClientError> {
-    let answers = stream::iter(numbered(body, gateway.event_limits.max_event_bytes))
-        .map(|line| async move {
-            let event = line.text.and_then(|text| {
-                Event::from_json(text.as_bytes(), &gateway.event_limits)
-                    .map_err(|error| error.to_string())
-            });
-            let event = match event {
-                Ok(event) => event,
-                Err(reason) => return json!(LineOutcome::unreadable(line.number, reason)),
-            };
-            let id = event.id;
-            let report = match gateway.client.publish_with(event, gateway.publish_options()).await {
-                Ok(report) => report,
-                Err(error) => failed(id, &error),
-            };
-            let mut answer = answer(&report, &Verdict::of(&report));
-            answer["line"] = line.number.into();
-            answer
-        })
-        .buffered(IN_FLIGHT);
-    Ok(answers.collect().await)
+    };
+    let mut answer = answer(&report, &Verdict::of(&report));
+    answer["line"] = line.number.into();
+    answer
 }
 
 fn failed(id: EventId, error: &ClientError) -> PublishReport {

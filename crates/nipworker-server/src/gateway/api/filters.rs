@@ -82,34 +82,50 @@ fn mentions(request: &HttpRequest, name: header::HeaderName) -> bool {
     })
 }
 
-/// Reads a body up to a limit in bytes, each piece of it within `patience`.
-pub(in crate::gateway) async fn read_body(
-    mut payload: web::Payload,
+/// A body in pieces, up to a limit in bytes, each piece within `patience`.
+pub(crate) struct Pieces {
+    payload: web::Payload,
     limit: usize,
+    left: usize,
     patience: Duration,
-) -> Result<web::BytesMut, ApiError> {
-    let mut body = web::BytesMut::new();
-    loop {
-        let Ok(chunk) = tokio::time::timeout(patience, payload.next()).await else {
+}
+
+impl Pieces {
+    pub(crate) fn new(payload: web::Payload, limit: usize, patience: Duration) -> Self {
+        Self { payload, limit, left: limit, patience }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<web::Bytes>, ApiError> {
+        let Ok(piece) = tokio::time::timeout(self.patience, self.payload.next()).await else {
+            let patience = humantime::format_duration(self.patience);
             return Err(ApiError::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "timeout",
-                format_args!(
-                    "no more of the body came for {}",
-                    humantime::format_duration(patience)
-                ),
+                format_args!("no more of the body came for {patience}"),
             ));
         };
-        let Some(chunk) = chunk else { return Ok(body) };
-        let chunk = chunk.map_err(|error| {
+        let Some(piece) = piece else { return Ok(None) };
+        let piece = piece.map_err(|error| {
             ApiError::bad_request("incomplete_body", format_args!("body: {error}"))
         })?;
-        if body.len() + chunk.len() > limit {
+        let Some(left) = self.left.checked_sub(piece.len()) else {
+            let limit = self.limit;
             return Err(ApiError::too_large(format_args!(
                 "the body is over the limit of {limit} bytes"
             )));
+        };
+        self.left = left;
+        Ok(Some(piece))
+    }
+
+    /// The whole body.
+    pub(crate) async fn whole(mut self) -> Result<web::BytesMut, ApiError> {
+        let mut body = web::BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            body.extend_from_slice(&piece);
         }
-        body.extend_from_slice(&chunk);
+        Ok(body)
     }
 }
 
@@ -122,10 +138,13 @@ pub(super) fn api_error(error: &ClientError) -> ApiError {
         ClientError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         ClientError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         ClientError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        ClientError::Worker { transient: true, .. }
-        | ClientError::Store { transient: true, .. } => {
+        ClientError::Worker { transient: true, .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "worker_failed")
         }
+        ClientError::Store { transient: true, .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "store_failed")
+        }
+        ClientError::Store { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     };
     ApiError::new(status, code, error)

@@ -59,7 +59,10 @@ pub(super) async fn count(
     let mut filters = filters::read(&body, &gateway.config.websocket.filter_limits())?;
     // A count is over all that is stored; the limit is about how much is sent.
     filters.iter_mut().for_each(|filter| filter.limit = None);
-    let count = gateway.client.count(filters).await.map_err(|error| api_error(&error))?;
+    let count = gateway.client.count(filters).await.map_err(|error| {
+        gateway.engine_failed(&error);
+        api_error(&error)
+    })?;
     Ok(HttpResponse::Ok().json(json!({ "count": count })))
 }
 

@@ -46,6 +46,16 @@ enum Done {
     Counted(String, Result<u64, ClientError>),
 }
 
+impl Done {
+    fn error(&self) -> Option<&ClientError> {
+        match self {
+            Self::Published(_, result) => result.as_ref().err(),
+            Self::Subscribed(_, _, result) => result.as_ref().err(),
+            Self::Counted(_, result) => result.as_ref().err(),
+        }
+    }
+}
+
 /// Why a connection ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
@@ -322,6 +332,9 @@ impl Connection {
 
     /// Answers work that has ended.
     fn finish(&mut self, done: Done) {
+        if let Some(error) = done.error() {
+            self.gateway.engine_failed(error);
+        }
         match done {
             Done::Published(id, result) => {
                 let verdict = match &result {
