@@ -33,6 +33,7 @@ mod book;
 mod config;
 mod effect;
 mod pool;
+mod request;
 mod resume;
 mod session;
 mod stats;
@@ -43,7 +44,8 @@ pub use config::{ConfigError, RelayConfig};
 pub use effect::{
     ConnectionId, Delivery, DeliveryId, Effect, Now, PublishId, Receipt, ReceiptStatus,
 };
-pub use pool::{OpenRequest, PublishRequest, RelayPool, RequestError};
+pub use pool::RelayPool;
+pub use request::{OpenRequest, PublishRequest, RequestError};
 pub use resume::resume_filters;
 pub use stats::{LinkState, RelayReport};
 

@@ -118,8 +118,11 @@ impl RelaySession {
         if let Some(entry) = self.subscriptions.get_mut(&subscription) {
             // The first and the last are enough: relays send stored events in the order of their
             // time, and a time that is too early only means that more is asked for again.
-            for event in events.first().into_iter().chain(events.last()) {
-                if let Some(created_at) = created_at(event) {
+            let last = if events.len() > 1 { events.last() } else { None };
+            for event in events.first().into_iter().chain(last) {
+                if entry.may_learn(now)
+                    && let Some(created_at) = created_at(event)
+                {
                     entry.saw(created_at, now);
                 }
             }

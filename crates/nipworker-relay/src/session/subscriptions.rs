@@ -74,6 +74,15 @@ impl Subscription {
         }
     }
 
+    /// Whether the time of a further event can change anything: none counts beyond `now`.
+    pub(super) fn may_learn(&self, now: Now) -> bool {
+        match &self.asked {
+            Asked::Open { complete: true, .. } => self.anchor < Some(now.unix),
+            Asked::Open { newest, .. } => *newest < Some(now.unix),
+            Asked::No | Asked::Ended { .. } => false,
+        }
+    }
+
     /// Some events came that were created at these times; one that claims to be of the future
     /// counts as of now, or the next question would leave out everything before it.
     pub(super) fn saw(&mut self, created_at: i64, now: Now) {
