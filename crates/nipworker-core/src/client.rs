@@ -185,8 +185,8 @@ impl NostrClient {
     /// Subscribes. The subscription survives restarts of workers and reconnections of relays.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`] for filters that nobody can serve, [`ClientError::Busy`] when too
-    /// many subscriptions are open, [`ClientError::Closed`]. What goes wrong later comes as
+    /// [`ClientError::Invalid`] without filters, [`ClientError::Unsupported`] for a search (NIP-50),
+    /// [`ClientError::Busy`] when too many subscriptions are open, [`ClientError::Closed`]. What goes wrong later comes as
     /// [`SubscriptionEvent::Closed`](crate::SubscriptionEvent::Closed).
     pub async fn subscribe_with(
         &self,
@@ -241,9 +241,7 @@ impl NostrClient {
         overflow: Overflow,
         queue_events: Option<usize>,
     ) -> Result<Subscription, ClientError> {
-        if filters.is_empty() {
-            return Err(ClientError::Invalid("a subscription needs a filter".to_owned()));
-        }
+        check(&filters)?;
         let number = self.inner.next_subscription.fetch_add(1, Ordering::Relaxed);
         let id = format!("s{number}");
         let request = ClientEdge::encode(SubscribeT {
@@ -324,11 +322,10 @@ impl NostrClient {
     /// Counts the stored events that match; an event that several filters match counts once.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`] without filters; failures of workers.
+    /// [`ClientError::Invalid`] without filters, [`ClientError::Unsupported`] for a search (NIP-50);
+    /// failures of workers.
     pub async fn count(&self, filters: Vec<Filter>) -> Result<u64, ClientError> {
-        if filters.is_empty() {
-            return Err(ClientError::Invalid("a count needs a filter".to_owned()));
-        }
+        check(&filters)?;
         let filters = filters.iter().map(Into::into).collect();
         let request = ClientEdge::encode(CountT { filters });
         let answer = repeatedly(|| ask_parser(&self.inner.parser, request.clone())).await?;
@@ -419,6 +416,18 @@ impl NostrClient {
         }
         report
     }
+}
+
+/// What no store and no relay is asked.
+fn check(filters: &[Filter]) -> Result<(), ClientError> {
+    if filters.is_empty() {
+        return Err(ClientError::Invalid("at least one filter is needed".to_owned()));
+    }
+    if filters.iter().any(|filter| filter.search.is_some()) {
+        // Ignoring the condition would answer with everything.
+        return Err(ClientError::Unsupported("search (NIP-50)".to_owned()));
+    }
+    Ok(())
 }
 
 fn texts(relays: Option<Vec<RelayUrl>>) -> Vec<String> {

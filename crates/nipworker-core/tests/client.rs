@@ -277,6 +277,16 @@ async fn a_request_without_filters_is_invalid() {
 }
 
 #[tokio::test]
+async fn a_search_is_refused_instead_of_matching_everything() {
+    let client = start(&MemoryNetwork::new(), vec![]).await;
+    let search = || vec![Filter { search: Some("cats".to_owned()), ..Filter::new() }];
+
+    assert!(matches!(client.query(search()).await, Err(ClientError::Unsupported(_))));
+    assert!(matches!(client.count(search()).await, Err(ClientError::Unsupported(_))));
+    client.close().await;
+}
+
+#[tokio::test]
 async fn settings_that_make_no_sense_are_refused_before_anything_starts() {
     let mut config = ClientConfig::default();
     config.supervision.backoff_min = config.supervision.backoff_max * 2;

@@ -260,7 +260,7 @@ pub struct SupervisionConfig {
 impl Default for SupervisionConfig {
     fn default() -> Self {
         Self {
-            max_restarts: 10,
+            max_restarts: 20,
             within: Duration::from_secs(60),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(5),
