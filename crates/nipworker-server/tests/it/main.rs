@@ -10,3 +10,4 @@ mod http;
 mod lifecycle;
 mod relay_face;
 mod socket;
+mod upstream;
