@@ -166,7 +166,7 @@ pub(crate) struct QueryArgs {
     #[arg(required = true, value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
 
-    /// Longest wait for relays.
+    /// Longest wait for relays; a daemon takes its own gateway.http.query_timeout instead.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 
@@ -184,7 +184,8 @@ pub(crate) struct PublishArgs {
     #[arg(value_name = "EVENT", default_value = "-")]
     pub(crate) event: String,
 
-    /// Longest wait for the receipts of relays.
+    /// Longest wait for the receipts of relays; a daemon takes its own gateway.publish_timeout
+    /// instead.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -40,7 +40,7 @@ pub struct Flags {
 }
 
 /// Where the layers come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file, if one is named.
     pub file: Option<PathBuf>,
@@ -48,6 +48,18 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// The command line.
     pub flags: Flags,
+}
+
+impl fmt::Debug for Sources {
+    /// Names the variables without their values: one may hold the secret key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("environment", &names)
+            .field("flags", &self.flags)
+            .finish()
+    }
 }
 
 impl Sources {

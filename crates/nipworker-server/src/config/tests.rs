@@ -194,6 +194,9 @@ fn a_secret_key_comes_from_its_file_or_the_environment_and_is_never_shown() {
     assert_eq!(loaded.secret_key.as_ref().unwrap().reveal(), "7f7f", "the environment wins");
     let text = format!("{loaded:?} {}", toml::to_string(&loaded.config).unwrap());
     assert!(!text.contains("7f7f"), "{text}");
+    let environment = vec![("NIPWORKER_SIGNER__KEY".to_owned(), "7f7f".to_owned())];
+    let sources = Sources { environment, ..Sources::default() };
+    assert!(!format!("{sources:?}").contains("7f7f"));
 }
 
 #[test]

@@ -1,4 +1,19 @@
 //! The gateway: one port that speaks WebSocket to Nostr clients and HTTP to everybody else.
+//!
+//! | route | does |
+//! |---|---|
+//! | `GET /` | WebSocket of NIP-01; with `Accept: application/nostr+json` the document of NIP-11; else a page |
+//! | `POST /api/v1/events` | one event as JSON, or many as JSON lines (`Content-Type: application/x-ndjson`), each with its outcome and receipts; `?relays=false` only stores |
+//! | `POST /api/v1/query` | a filter or an array of filters; a JSON array, or JSON lines for `Accept: application/x-ndjson`; `?relays=false` only asks the store |
+//! | `POST /api/v1/count` | as `query`; `{"count": n}` of the store |
+//! | `GET /api/v1/events/{id}` | the event, or 404 |
+//! | `GET /api/v1/status` | [`ServerStatus`] |
+//! | `GET /healthz`, `GET /readyz` | 200, or 503 with the reason |
+//! | `GET /metrics` | OpenMetrics text |
+//!
+//! Errors are `{"error":{"code":"…","message":"…"}}`. What is posted as one event and not accepted
+//! has its outcome beside the error: 409 `superseded`, 410 `deleted`, 422 `invalid_event` or
+//! `expired`, 502 `no_relay_accepted`, 503 `store_failed` or `worker_failed`.
 
 mod api;
 mod counters;

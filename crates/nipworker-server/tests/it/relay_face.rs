@@ -254,7 +254,7 @@ fn a_client_that_does_not_read_is_disconnected_and_counted() {
 
 #[test]
 fn a_silent_client_is_pinged_and_a_dead_one_disconnected() {
-    let config = "[gateway.websocket]\nping_interval = \"50ms\"\nidle_timeout = \"400ms\"\n";
+    let config = "[gateway.websocket]\nping_interval = \"50ms\"\nidle_timeout = \"1s\"\n";
     let daemon = Daemon::with(config, &[]);
     run(async {
         let mut alive = Socket::open(&daemon).await;
@@ -262,7 +262,7 @@ fn a_silent_client_is_pinged_and_a_dead_one_disconnected() {
         alive.send(json!(["REQ", "s", { "kinds": [1] }])).await;
         assert!(alive.until_eose("s").await.is_empty());
         // Reading answers pings; the dead client does neither.
-        let heard = tokio::time::timeout(std::time::Duration::from_millis(1_500), alive.try_next());
+        let heard = tokio::time::timeout(std::time::Duration::from_millis(2_500), alive.try_next());
         assert!(heard.await.is_err(), "nothing but pings");
         let mut rest = Vec::new();
         raw(&mut dead).read_to_end(&mut rest).await.unwrap();

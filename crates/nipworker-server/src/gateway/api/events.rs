@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use futures::{StreamExt, stream};
 use nipworker_core::{
     ClientError, PublishOptions, PublishReport, PutOutcome, PutStatus,
-    protocol::{Event, EventId},
+    protocol::{Event, EventError, EventId},
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,10 @@ async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpRes
     count(&gateway.counters.events_in);
     let event = Event::from_json(body, &gateway.event_limits).map_err(|error| {
         count(&gateway.counters.events_refused);
-        ApiError::bad_request("invalid_event", error)
+        match error {
+            EventError::TooLarge { .. } => ApiError::too_large(error),
+            _ => ApiError::bad_request("invalid_event", error),
+        }
     })?;
     let options = PublishOptions { use_relays, ..gateway.publish_options() };
     let report = gateway.client.publish_with(event, options).await.map_err(|error| {

@@ -15,9 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_ws::{
-    AggregatedMessage, AggregatedMessageStream, CloseCode, Message, ProtocolError, Session,
-};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, Message, ProtocolError, Session};
 use futures::{FutureExt, Sink, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use nipworker_core::{
     ClientError, PublishReport, SubscribeOptions, Subscription, SubscriptionEvent,
@@ -26,6 +24,7 @@ use nipworker_core::{
 use tokio::sync::watch;
 
 use super::{
+    end::End,
     guard::Tripped,
     outgoing::Outgoing,
     requests::{self, Fault, Request},
@@ -52,63 +51,6 @@ impl Done {
             Self::Published(_, result) => result.as_ref().err(),
             Self::Subscribed(_, _, result) => result.as_ref().err(),
             Self::Counted(_, result) => result.as_ref().err(),
-        }
-    }
-}
-
-/// Why a connection ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
-    /// The client closed it, or is gone.
-    Gone,
-    /// The gateway stops.
-    Stopping,
-    /// Sent nothing for too long.
-    Idle,
-    /// Does not read what it asked for.
-    SlowReader(String),
-    /// A message over the size limit, with its announced bytes.
-    TooLarge(u64),
-    /// A text message that is no UTF-8.
-    NotUtf8,
-    /// A binary message; NIP-01 knows only text.
-    Binary,
-    /// Against RFC 6455.
-    Protocol(String),
-    /// Too many messages that were malformed or broke a rule.
-    TooManyBad,
-}
-
-impl End {
-    /// The close frame, and the notice that goes before it. Codes: RFC 6455 §7.4.1.
-    fn farewell(&self, max_message_bytes: usize) -> (CloseCode, Option<String>) {
-        let notice = |prefix: MachinePrefix, text: String| Some(prefix.message(text));
-        match self {
-            Self::Gone => (CloseCode::Normal, None),
-            Self::Stopping => (CloseCode::Away, None),
-            Self::Idle => (CloseCode::Away, Some("closed: nothing was heard for too long".into())),
-            Self::SlowReader(why) => {
-                (CloseCode::Policy, notice(MachinePrefix::RateLimited, why.clone()))
-            }
-            Self::TooLarge(bytes) => {
-                let text =
-                    format!("message of {bytes} bytes is over the limit of {max_message_bytes}");
-                (CloseCode::Size, notice(MachinePrefix::Invalid, text))
-            }
-            Self::NotUtf8 => {
-                (CloseCode::Invalid, notice(MachinePrefix::Invalid, "message is not UTF-8".into()))
-            }
-            Self::Binary => (
-                CloseCode::Unsupported,
-                notice(MachinePrefix::Unsupported, "binary messages are not used (NIP-01)".into()),
-            ),
-            Self::Protocol(why) => {
-                (CloseCode::Protocol, notice(MachinePrefix::Invalid, why.clone()))
-            }
-            Self::TooManyBad => (
-                CloseCode::Policy,
-                notice(MachinePrefix::RateLimited, "too many malformed messages".into()),
-            ),
         }
     }
 }
@@ -217,7 +159,7 @@ impl Connection {
                     }
                 }
                 bytes = self.tripped.wait() => return Err(End::TooLarge(bytes)),
-                _ = self.stopping.changed() => return Err(End::Stopping),
+                Ok(()) = self.stopping.changed() => return Err(End::Stopping),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The relay face: NIP-01 over WebSocket.
 
 mod connection;
+mod end;
 mod guard;
 mod outgoing;
 mod requests;
