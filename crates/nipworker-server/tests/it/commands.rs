@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
 };
 
@@ -303,6 +303,29 @@ fn publish_tells_the_outcome_and_fails_with_1_when_an_event_is_refused() {
         output(nipworker().args(["publish", "nonsense", "--data"]).arg(folder.path()));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("line 1: "), "{stderr}");
+}
+
+#[test]
+fn status_is_watched_until_the_daemon_is_gone() {
+    let daemon = Daemon::start();
+    let mut watch = nipworker()
+        .args(["status", "--watch", "--json", "--data"])
+        .arg(daemon.data())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let status: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(status["about"]["pid"], daemon.pid());
+    }
+    let url = daemon.url("");
+    daemon.stop();
+    let output = watch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains(&format!("no daemon answers at {url}")), "{told}");
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn a_data_folder_that_cannot_be_made_or_written_is_named() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_data_folder_without_write_permission_is_named() {
     use std::os::unix::fs::PermissionsExt;
