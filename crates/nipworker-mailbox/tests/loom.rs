@@ -42,9 +42,11 @@ fn work(mailbox: &Mailbox<Letter>, generation: u64, between: impl FnOnce()) -> b
     let mut cx = Context::from_waker(Waker::noop());
     match mailbox.poll_next(generation, &mut cx) {
         Poll::Ready(Next::Message(taken)) => {
+            let in_hand = taken.envelope().answers.clone();
             drop(taken);
             between();
             if let Some(letter) = mailbox.disarm(generation, Outcome::Handled) {
+                assert!(Arc::ptr_eq(&letter.answers, &in_hand), "another generation's message");
                 letter.answer();
             }
             true

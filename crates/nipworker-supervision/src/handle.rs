@@ -204,7 +204,8 @@ impl SupervisorHandle {
         self.ended().await.1
     }
 
-    /// As [`stop`](Self::stop), blocking the thread.
+    /// As [`stop`](Self::stop), blocking the thread. Not to be called from a worker of the tree, which
+    /// would wait for itself until its shutdown limit.
     pub fn stop_blocking(&self) -> StopReport {
         block_on(self.stop())
     }

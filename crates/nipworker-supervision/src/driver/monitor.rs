@@ -74,6 +74,9 @@ impl Driver {
                 let failure = failure.take();
                 let error = failure.clone().map_or(AskError::Killed, AskError::from);
                 self.leave_behind(place, &error);
+                if let Some(failure) = &failure {
+                    self.limit_zombies(place, failure);
+                }
                 self.worker_down(place, failure);
             }
             Run::Starting { .. } | Run::Stopping { .. } | Run::Dying { .. } => {}
@@ -128,15 +131,16 @@ impl Driver {
         }
         self.leave_behind(place, &error);
         let failure = Failure::Hung { limit };
-        if self.zombies.len() > self.max_zombies {
-            // Restarting does not help: each restart may leave one more thread behind.
-            self.give_up(place, &failure);
-        }
+        self.limit_zombies(place, &failure);
         self.worker_down(place, Some(failure));
     }
 
-    /// Makes the root give up, because of the child of the root that `place` is under.
-    fn give_up(&mut self, mut place: Place, failure: &Failure) {
+    /// With too many threads left behind, makes the root give up, because of the child of the root
+    /// that `place` is under: each restart may leave one more behind.
+    fn limit_zombies(&mut self, mut place: Place, failure: &Failure) {
+        if self.zombies.len() <= self.max_zombies {
+            return;
+        }
         let mut failure = failure.clone();
         while let Some(parent) = self.nodes[place.node].parent {
             failure =

@@ -76,6 +76,11 @@ impl Node {
         self.life == Life::Running
     }
 
+    /// Whether it is starting its children for the first time.
+    pub fn is_starting(&self) -> bool {
+        self.life == Life::Starting
+    }
+
     /// Whether this child has a live incarnation, as far as the events so far tell.
     pub fn is_alive(&self, child: usize) -> bool {
         self.children.get(child).is_some_and(|child| child.phase.is_alive())
