@@ -38,13 +38,14 @@ pub struct PublishOptions {
     pub relays: Option<Vec<RelayUrl>>,
     /// Whether it is sent to relays at all.
     pub use_relays: bool,
-    /// How long the relays' answers are waited for. Default: 10 s.
-    pub timeout: Duration,
+    /// How long the relays' answers are waited for; `None` takes the configured
+    /// `connections.publish_deadline`.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for PublishOptions {
     fn default() -> Self {
-        Self { relays: None, use_relays: true, timeout: Duration::from_secs(10) }
+        Self { relays: None, use_relays: true, timeout: None }
     }
 }
 
@@ -224,7 +225,7 @@ impl NostrClient {
             use_cache,
             use_relays,
             close_on_eose: true,
-            relay_deadline: Some(timeout),
+            relay_deadline: timeout,
         };
         self.open(filters, plan, Overflow::Wait, None).await
     }
@@ -290,7 +291,9 @@ impl NostrClient {
             event: Box::new(event.into()),
             relays: texts(relays),
             use_relays,
-            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: milliseconds(
+                timeout.unwrap_or(self.inner.config.connections.publish_deadline),
+            ),
         });
         let answer = ask_parser(&self.inner.parser, request).await?;
         let published = expect_answer!(answer, ClientMessageT::Published)?;
@@ -428,6 +431,11 @@ fn check(filters: &[Filter]) -> Result<(), ClientError> {
         return Err(ClientError::Unsupported("search (NIP-50)".to_owned()));
     }
     Ok(())
+}
+
+/// For an edge on which zero stands for a default: less than a millisecond is a millisecond.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 fn texts(relays: Option<Vec<RelayUrl>>) -> Vec<String> {

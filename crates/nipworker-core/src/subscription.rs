@@ -86,13 +86,14 @@ pub struct QueryOptions {
     pub use_cache: bool,
     /// Whether relays are asked.
     pub use_relays: bool,
-    /// How long relays may take; then the query is complete without them. Default: 15 s.
-    pub timeout: Duration,
+    /// How long relays may take; then the query is complete without them. `None` takes the
+    /// configured `connections.eose_deadline`.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
-        Self { relays: None, use_cache: true, use_relays: true, timeout: Duration::from_secs(15) }
+        Self { relays: None, use_cache: true, use_relays: true, timeout: None }
     }
 }
 

@@ -82,7 +82,12 @@ pub(crate) async fn start(
     let mut builder = Supervisor::builder("nipworker")
         .strategy(Strategy::OneForOne)
         .intensity(config.intensity())
-        .max_zombies(config.supervision.max_zombies);
+        .max_zombies(config.supervision.max_zombies)
+        .at_end({
+            // Nothing will come on any stream then, and their readers are to know.
+            let hub = durable.hub.clone();
+            move |_| hub.shutdown()
+        });
     for child in children {
         builder = builder.child(tuned(child, config));
     }

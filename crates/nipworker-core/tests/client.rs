@@ -142,7 +142,7 @@ async fn each_relay_gets_its_own_true_receipt() {
     let event = note(&client, me, "hello").await;
 
     let options =
-        PublishOptions { timeout: Duration::from_millis(800), ..PublishOptions::default() };
+        PublishOptions { timeout: Some(Duration::from_millis(800)), ..PublishOptions::default() };
     let report = client.publish_with(event, options).await.unwrap();
 
     assert_eq!(report.outcome.status, PutStatus::Stored);
@@ -322,11 +322,13 @@ mod chaos {
     use super::*;
 
     #[tokio::test]
-    async fn a_worker_that_fails_too_often_ends_the_client() {
+    async fn a_worker_that_fails_too_often_ends_the_client_and_its_streams() {
         let mut config = ClientConfig::default();
         config.supervision.max_restarts = 2;
         config.supervision.backoff_min = Duration::from_millis(1);
         let client = NostrClient::new(config).await.unwrap();
+        let mut live = client.subscribe(vec![Filter::new()]).await.unwrap();
+        assert!(stored(&mut live).await.is_empty());
         let ended = tokio::spawn({
             let client = client.clone();
             async move { client.wait().await }
@@ -352,6 +354,8 @@ mod chaos {
         let exit = tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap();
         assert!(matches!(&exit, Exit::Escalated { child, .. } if child == "miner"), "{exit:?}");
         assert_eq!(client.count(vec![Filter::new()]).await, Err(ClientError::Closed));
+        let told = tokio::time::timeout(PATIENCE, live.next()).await.unwrap();
+        assert!(matches!(told, Some(SubscriptionEvent::Closed { .. })), "{told:?}");
     }
 
     #[tokio::test]

@@ -142,6 +142,7 @@ impl SupervisorBuilder {
             self.seed = (self.clock.unix_ms() ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         }
         let (tx, rx) = mpsc::channel();
+        let run_at_end = self.at_end.take();
         let driver = Driver::new(self, tx.clone(), rx)?;
         let shared = driver.shared();
         let name = format!("sup-{}", shared.root.name);
@@ -163,6 +164,11 @@ impl SupervisorBuilder {
                     }
                     missing
                 });
+                if let Some(run) = run_at_end
+                    && catch_unwind(AssertUnwindSafe(|| run(&ended.0))).is_err()
+                {
+                    tracing::error!("what was to be done at the end of the tree panicked");
+                }
                 at_end.ended.send_replace(Some(ended));
             })
             .map_err(|error| StartError::Thread { reason: error.to_string() })?;

@@ -13,6 +13,7 @@ use crate::behind::{Behind, StopSignal};
 use crate::clock::{Clock, SystemClock};
 use crate::driver::Reporter;
 use crate::failure::AskError;
+use crate::handle::Exit;
 use crate::hook::PanicSink;
 use crate::local::{Incarnation, Local};
 use crate::policy::{Backoff, Intensity, RestartPolicy, Strategy};
@@ -204,7 +205,10 @@ pub struct SupervisorBuilder {
     pub(crate) single_thread: bool,
     pub(crate) max_zombies: usize,
     pub(crate) seed: u64,
+    pub(crate) at_end: Option<AtEnd>,
 }
+
+pub(crate) type AtEnd = Box<dyn FnOnce(&Exit) + Send>;
 
 impl SupervisorBuilder {
     pub(crate) fn new(name: Arc<str>) -> Self {
@@ -220,7 +224,16 @@ impl SupervisorBuilder {
             single_thread: false,
             max_zombies: DEFAULT_MAX_ZOMBIES,
             seed: 0,
+            at_end: None,
         }
+    }
+
+    /// What to do when the tree has ended, whoever ended it: after every worker is gone, before
+    /// [`SupervisorHandle::wait`](crate::SupervisorHandle::wait) completes. It runs on the
+    /// supervisor's thread and is to be short; a panic in it is caught. Of the root only.
+    pub fn at_end(mut self, run: impl FnOnce(&Exit) + Send + 'static) -> Self {
+        self.at_end = Some(Box::new(run));
+        self
     }
 
     /// Whom a restart concerns. Default: the failed child alone.

@@ -234,3 +234,20 @@ fn long_handlers_can_see_that_they_are_to_stop() {
     assert!(handle.stop_blocking().is_clean());
     assert_eq!(block_on(ask), Ok(()));
 }
+
+#[test]
+fn what_is_to_be_done_at_the_end_is_done_once_after_the_last_worker_and_before_waiters_go_on() {
+    let trace = Trace::new();
+    let at_end = trace.clone();
+    let handle = Supervisor::builder("root")
+        .child(slow("a", 0, &trace))
+        .at_end(move |exit| {
+            at_end.note(format!("end {exit:?}"));
+            panic!("which harms nobody");
+        })
+        .start_blocking()
+        .unwrap();
+    handle.stop_blocking();
+    assert_eq!(trace.log(), ["begin a", "up a", "stop a", "end Stopped"]);
+    assert_eq!(handle.wait_blocking(), Exit::Stopped);
+}

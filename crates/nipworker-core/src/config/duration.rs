@@ -43,11 +43,18 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     })
 }
 
-/// Reads a duration of the command line.
+/// Reads a duration of the command line, where a bare number is seconds.
 ///
 /// # Errors
 /// Says what a duration looks like.
 pub fn parse(text: &str) -> Result<Duration, String> {
+    let with_unit;
+    let text = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        with_unit = format!("{text}s");
+        &with_unit
+    } else {
+        text
+    };
     deserialize(de::value::StrDeserializer::<de::value::Error>::new(text))
         .map_err(|error| error.to_string())
 }
@@ -57,11 +64,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_needs_a_unit() {
+    fn a_duration_has_a_unit_or_is_in_seconds_on_the_command_line() {
+        assert_eq!(parse("30"), Ok(Duration::from_secs(30)));
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse("1m 30s"), Ok(Duration::from_secs(90)));
-        assert!(parse("30").is_err_and(|why| why.contains("with a unit")));
-        assert!(parse("ten").is_err());
+        assert!(parse("").is_err());
+        assert!(parse("ten").is_err_and(|why| why.contains("with a unit")));
+        assert!(parse("99999999999").is_err_and(|why| why.contains("more than a year")));
         assert!(parse("9999 years").is_err_and(|why| why.contains("more than a year")));
     }
 

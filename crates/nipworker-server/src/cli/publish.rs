@@ -50,7 +50,7 @@ fn publish_all(
                 Engine::Embedded(embedded) => {
                     let options = PublishOptions {
                         use_relays,
-                        timeout: args.timeout,
+                        timeout: Some(args.timeout),
                         ..PublishOptions::default()
                     };
                     publish_here(embedded, event, options)

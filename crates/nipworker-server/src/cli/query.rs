@@ -17,7 +17,8 @@ pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
         Engine::Embedded(embedded) => embedded,
     };
     let printed = embedded.block_on(async {
-        let options = QueryOptions { use_relays, timeout: args.timeout, ..QueryOptions::default() };
+        let options =
+            QueryOptions { use_relays, timeout: Some(args.timeout), ..QueryOptions::default() };
         let mut found =
             embedded.client.query_with(filters, options).await.map_err(Failure::because)?;
         while let Some(said) = found.next().await {

@@ -4,7 +4,6 @@
 //! mistake is named with its file, line, column and key. `config/nipworker.toml` shows every key.
 
 mod data_dir;
-mod duration;
 mod error;
 mod gateway;
 mod layers;
@@ -19,10 +18,10 @@ use nipworker_core::{ClientConfig, StoreBackend, protocol::EventLimits};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data_dir::default_data_dir;
-pub(crate) use duration::parse as parse_duration;
 pub use error::{ConfigError, Place};
 pub use gateway::{DEFAULT_PORT, GatewayConfig, HttpConfig, WebSocketConfig};
 pub use layers::{ENVIRONMENT_PREFIX, Flags, Loaded, Sources, load};
+pub(crate) use nipworker_core::config::duration::{self, parse as parse_duration};
 pub use secret::Secret;
 
 /// Everything that can be configured.

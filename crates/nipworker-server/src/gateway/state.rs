@@ -93,7 +93,7 @@ impl Gateway {
     pub(crate) fn publish_options(&self) -> PublishOptions {
         PublishOptions {
             use_relays: self.has_upstream(),
-            timeout: self.config.publish_timeout,
+            timeout: Some(self.config.publish_timeout),
             ..PublishOptions::default()
         }
     }

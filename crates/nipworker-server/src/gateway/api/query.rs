@@ -74,7 +74,7 @@ async fn start(
 ) -> Result<impl Stream<Item = Result<String, String>> + use<>, ApiError> {
     let options = QueryOptions {
         use_relays: options.relays.unwrap_or(true) && gateway.has_upstream(),
-        timeout: gateway.config.http.query_timeout,
+        timeout: Some(gateway.config.http.query_timeout),
         ..QueryOptions::default()
     };
     let subscription =
