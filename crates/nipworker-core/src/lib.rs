@@ -91,3 +91,8 @@ pub use nipworker_signer as signer;
 pub use nipworker_store as store;
 pub use nipworker_supervision as supervision;
 pub use nipworker_transport as transport;
+
+/// Compiles the code of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
