@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod chaos;
+mod cycles;
 mod daemon;
 mod garbage;
 mod gateway;
 mod mine;
 mod peers_agree;
+mod query;
+mod relays;

@@ -34,6 +34,21 @@ impl Cost {
     }
 }
 
+/// Bytes that this process has allocated and not freed (glibc). Unlike the resident memory, this
+/// is not blurred by what the allocator keeps for later.
+pub fn allocated_bytes() -> u64 {
+    // SAFETY: mallinfo2 takes nothing and returns numbers by value.
+    let info = unsafe { libc::mallinfo2() };
+    // Large blocks are mapped one by one and counted apart.
+    (info.uordblks + info.hblkhd) as u64
+}
+
+/// Has the allocator give back to the system what it keeps for later (glibc).
+pub fn give_back_free_memory() {
+    // SAFETY: malloc_trim takes a number; whether there was anything to give back is no matter.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Whether a process with this id is there and is no zombie.
 pub fn is_alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
