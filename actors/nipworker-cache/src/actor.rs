@@ -262,8 +262,8 @@ impl CacheActor {
     }
 
     fn ask_relays(&self, request: AskRelaysT) -> ResponseFuture<CacheEdge> {
-        let AskRelaysT { subscription, filters, relays, close_on_eose } = request;
-        let request = OpenReqT { subscription, filters, relays, close_on_eose };
+        let AskRelaysT { subscription, filters, relays, close_on_eose, relay_timeout_ms } = request;
+        let request = OpenReqT { subscription, filters, relays, close_on_eose, relay_timeout_ms };
         self.pass_on(RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT, |answer| match answer {
             RelayEdgeMessageT::ReqOpened(answer) => {
                 Ok(CacheEdge::encode(RelaysAskedT { relays: answer.relays }))

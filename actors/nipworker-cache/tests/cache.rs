@@ -268,6 +268,7 @@ fn open_req(subscription: &str) -> AskRelaysT {
         filters: vec![Filter::new().kinds([1]).into()],
         relays: vec!["wss://one".to_owned()],
         close_on_eose: true,
+        relay_timeout_ms: 7_000,
     }
 }
 
@@ -391,6 +392,7 @@ fn subscriptions_are_opened_and_closed_at_connections() {
         panic!("not a request")
     };
     assert!(request.close_on_eose);
+    assert_eq!(request.relay_timeout_ms, 7_000);
     assert_eq!(request.filters, [Filter::new().kinds([1]).into()]);
     let refused = system.failure(open_req("refuse"));
     assert_eq!((refused.code, refused.transient), (FailureCode::Busy, true));

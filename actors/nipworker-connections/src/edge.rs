@@ -39,6 +39,11 @@ fn urls(texts: Vec<String>) -> Result<Vec<RelayUrl>, RelayUrlError> {
     texts.iter().map(|text| RelayUrl::parse(text)).collect()
 }
 
+/// On the edge 0 stands for the configured time.
+fn time(milliseconds: u64) -> Option<Duration> {
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+}
+
 pub(crate) fn open_request(message: OpenReqT) -> Result<OpenRequest, Refusal> {
     let filters: Result<Vec<Filter>, EdgeError> =
         message.filters.into_iter().map(Filter::try_from).collect();
@@ -47,6 +52,7 @@ pub(crate) fn open_request(message: OpenReqT) -> Result<OpenRequest, Refusal> {
         filters: filters?,
         relays: urls(message.relays)?,
         close_on_eose: message.close_on_eose,
+        deadline: time(message.relay_timeout_ms),
     })
 }
 
@@ -55,7 +61,7 @@ pub(crate) fn publish_request(message: SendEventT) -> Result<PublishRequest, Ref
         event: EventId::from_bytes(message.id.bytes),
         json: message.event,
         relays: urls(message.relays)?,
-        deadline: (message.timeout_ms > 0).then(|| Duration::from_millis(message.timeout_ms)),
+        deadline: time(message.timeout_ms),
     })
 }
 

@@ -239,6 +239,30 @@ async fn a_dead_relay_is_told_and_holds_nothing_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_sets_how_long_relays_may_take() {
+    let network = MemoryNetwork::new();
+    let hosts = some_hosts(&network, 1);
+    hosts[0].relay.notes.lock().unwrap().manner = Manner::Silent;
+    let house = house(&hosts, &network).await;
+    let open = OpenReqT {
+        subscription: "q".to_owned(),
+        filters: vec![nipworker_protocol::Filter::new().into()],
+        relays: Vec::new(),
+        close_on_eose: true,
+        relay_timeout_ms: 70,
+    };
+    assert!(matches!(house.ask(open).await, RelayEdgeMessageT::ReqOpened(_)));
+    let told = || {
+        house.ear.count(|message| {
+            matches!(message, IngestMessageT::RelayUnavailable(told)
+                if told.reason.ends_with("within 70 ms"))
+        })
+    };
+    eventually("the silent relay is given up", || told() == 1).await;
+    house.supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_make_no_sense_are_refused_with_a_reason() {
     let network = MemoryNetwork::new();
     let hosts = some_hosts(&network, 1);
@@ -248,6 +272,7 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
         filters: vec![nipworker_protocol::Filter::new().into()],
         relays: vec!["http://relay.test".to_owned()],
         close_on_eose: false,
+        relay_timeout_ms: 0,
     };
     let bad_url = house.ask(open.clone()).await;
     let no_filter = house.ask(OpenReqT { filters: Vec::new(), relays: Vec::new(), ..open }).await;

@@ -1,6 +1,6 @@
 //! Drives a subscription: reads the cache for it, asks relays, sets the deadline.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use nipworker_pipeline::{
     Claim, Hub, Progress, ReplayCursor,
@@ -101,6 +101,7 @@ impl Driver {
             filters: self.filters(),
             relays: plan.relays.clone(),
             close_on_eose: plan.close_on_eose,
+            relay_timeout_ms: shared.hub.relay_deadline(id).map_or(0, milliseconds),
         };
         match shared.neighbours.cache(request).await? {
             CacheMessageT::RelaysAsked(asked) => {
@@ -116,6 +117,11 @@ impl Driver {
             _ => Err(wrong_answer()),
         }
     }
+}
+
+/// For a field where 0 stands for the configured time: no time at all is the least there is.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Relays that have not sent everything by then count as failed.

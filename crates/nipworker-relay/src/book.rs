@@ -47,6 +47,9 @@ pub(crate) struct Pages {
 pub(crate) struct BookedRequest {
     pub(crate) filters: Arc<[Filter]>,
     pub(crate) close_on_eose: bool,
+    /// How long relays have for their first answer.
+    pub(crate) patience: Duration,
+    /// When that ends.
     pub(crate) deadline: Duration,
     pub(crate) relays: BTreeMap<RelayUrl, BookedPart>,
 }

@@ -29,7 +29,7 @@ pub struct RelayConfig {
     /// A connection that is silent for so long after a ping is given up. Default: 10 s.
     pub ping_grace: Duration,
     /// How long a relay may take to send what it has stored; after that a subscription does not
-    /// wait for it. Default: 10 s.
+    /// wait for it. A request may set another time. Default: 10 s.
     pub eose_deadline: Duration,
     /// How long a publish waits for the answers when the request does not say. Default: 10 s.
     pub publish_deadline: Duration,

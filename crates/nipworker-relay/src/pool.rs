@@ -97,7 +97,8 @@ impl RelayPool {
             return Err(RequestError::TooManySubscriptions { limit: MAX_SUBSCRIPTIONS });
         }
         let filters: Arc<[Filter]> = request.filters.into();
-        let deadline = now.monotonic + self.config.eose_deadline;
+        let patience = request.deadline.unwrap_or(self.config.eose_deadline);
+        let deadline = now.monotonic.saturating_add(patience);
         let mut taken = Vec::with_capacity(relays.len());
         let effects = self.run(|pool, out| {
             pool.close_everywhere(now, &subscription, out);
@@ -112,6 +113,7 @@ impl RelayPool {
             let booked = BookedRequest {
                 filters: Arc::clone(&filters),
                 close_on_eose: request.close_on_eose,
+                patience,
                 deadline,
                 relays: parts.collect(),
             };

@@ -15,6 +15,8 @@ pub struct OpenRequest {
     pub relays: Vec<RelayUrl>,
     /// Whether a relay is done once it has sent what it had stored.
     pub close_on_eose: bool,
+    /// How long a relay may take to send what it has stored; `None` takes the configured deadline.
+    pub deadline: Option<Duration>,
 }
 
 /// Sends an event.

@@ -537,6 +537,7 @@ fn requests_that_make_no_sense_are_refused() {
         filters,
         relays,
         close_on_eose: false,
+        deadline: None,
     };
     let now = sim.now();
     let refused = sim.pool.open(now, open(vec![], vec![url(0)])).unwrap_err();
@@ -705,6 +706,30 @@ fn news_of_a_closed_subscription_are_not_taken_for_those_of_its_successor() {
     assert_eq!(sim.count(0, is_unavailable), 0, "the new one has its whole time");
     sim.advance(secs(20));
     assert_eq!(sim.count(0, is_unavailable), 1);
+}
+
+#[test]
+fn a_request_may_give_relays_more_or_less_time_than_is_configured() {
+    let config = RelayConfig { eose_deadline: secs(5), ..RelayConfig::default() };
+    let mut sim = Sim::new(1, config);
+    sim.relay(0).manner = Manner::Silent;
+    sim.open_within("patient", topic("a"), vec![], true, Some(secs(30)));
+    sim.open_within("brief", topic("a"), vec![], true, Some(secs(2)));
+    sim.open_within("endless", topic("a"), vec![], true, Some(Duration::MAX));
+    sim.open("usual", topic("a"), vec![], true);
+    let mut told = Vec::new();
+    for second in 1..=40 {
+        sim.log.clear();
+        sim.advance(secs(1));
+        for (_, delivery) in &sim.log {
+            let Delivery::Unavailable { subscriptions, reason } = delivery else { continue };
+            told.push((second, subscriptions[0].to_string(), reason.clone()));
+        }
+    }
+    let reason = |ms| format!("no end of stored events within {ms} ms");
+    let expected = [(2, "brief", 2_000), (5, "usual", 5_000), (30, "patient", 30_000)];
+    assert_eq!(told, expected.map(|(at, name, ms)| (at, name.to_owned(), reason(ms))));
+    assert_eq!(sim.book.open_subscriptions(), 1);
 }
 
 #[test]

@@ -435,6 +435,7 @@ impl House {
             filters: vec![Filter::new().tag('t', [topic]).into()],
             relays: Vec::new(),
             close_on_eose,
+            relay_timeout_ms: 0,
         };
         match self.ask(message).await {
             RelayEdgeMessageT::ReqOpened(opened) => opened.relays,

@@ -1,6 +1,10 @@
 //! REQs of one relay: asking, queueing, asking again, giving up waiting.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use nipworker_protocol::{ClientMessage, Filter};
 use nipworker_transport::Outgoing;
@@ -18,7 +22,9 @@ pub(crate) struct Subscription {
     pub(super) name: Arc<str>,
     filters: Arc<[Filter]>,
     pub(super) close_on_eose: bool,
-    /// End of the wait for the first answer.
+    /// How long the first answer is waited for.
+    patience: Duration,
+    /// When that ends.
     deadline: Duration,
     /// Whether the first answer was told, or its absence.
     pub(super) told: Told,
@@ -57,6 +63,7 @@ impl Subscription {
             name: Arc::clone(name),
             filters: Arc::clone(&request.filters),
             close_on_eose: request.close_on_eose,
+            patience: request.patience,
             deadline: request.deadline,
             told: if part.answered { Told::Answer } else { Told::Nothing },
             anchor: part.anchor,
@@ -250,7 +257,8 @@ impl RelaySession {
 
     /// Deadlines and retries that are due.
     pub(super) fn ring(&mut self, now: Now, out: &mut Out) {
-        let mut silent = Vec::new();
+        // By the reason that is given.
+        let mut silent: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
         while let Some((at, _)) = self.alarms.first()
             && *at <= now.monotonic
             && let Some((_, name)) = self.alarms.pop_first()
@@ -261,16 +269,18 @@ impl RelaySession {
             {
                 self.enqueue(now, name, out);
             } else if subscription.told == Told::Nothing && subscription.deadline <= now.monotonic {
-                silent.push(name);
+                let limit = subscription.patience.as_millis();
+                let state = match self.link {
+                    Link::Up(_) => "no end of stored events",
+                    _ => "no connection",
+                };
+                silent.entry(format!("{state} within {limit} ms")).or_default().push(name);
             }
         }
         if !silent.is_empty() {
-            let limit = self.config.eose_deadline.as_millis();
-            let state = match self.link {
-                Link::Up(_) => "no end of stored events",
-                _ => "no connection",
-            };
-            self.tell(silent, &format!("{state} within {limit} ms"), out);
+            for (reason, names) in silent {
+                self.tell(names, &reason, out);
+            }
             self.fill(now, out);
         }
     }

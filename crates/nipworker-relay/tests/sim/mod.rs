@@ -273,8 +273,24 @@ impl Sim {
     }
 
     pub fn open(&mut self, name: &str, filters: Vec<Filter>, relays: Vec<RelayUrl>, close: bool) {
-        let request =
-            OpenRequest { subscription: name.to_owned(), filters, relays, close_on_eose: close };
+        self.open_within(name, filters, relays, close, None);
+    }
+
+    pub fn open_within(
+        &mut self,
+        name: &str,
+        filters: Vec<Filter>,
+        relays: Vec<RelayUrl>,
+        close: bool,
+        deadline: Option<Duration>,
+    ) {
+        let request = OpenRequest {
+            subscription: name.to_owned(),
+            filters,
+            relays,
+            close_on_eose: close,
+            deadline,
+        };
         let (_, effects) = self.pool.open(self.now(), request).unwrap();
         self.perform(effects);
     }

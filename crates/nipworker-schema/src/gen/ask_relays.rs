@@ -5,7 +5,8 @@ use super::*;
 pub enum AskRelaysOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Asks relays (cache → connections: REQ). Answered by RelaysAsked.
+/// Asks relays (cache → connections: REQ). Answered by RelaysAsked. `relay_timeout_ms` as in
+/// OpenReq.
 pub struct AskRelays<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -23,6 +24,7 @@ impl<'a> AskRelays<'a> {
   pub const VT_FILTERS: ::flatbuffers::VOffsetT = 6;
   pub const VT_RELAYS: ::flatbuffers::VOffsetT = 8;
   pub const VT_CLOSE_ON_EOSE: ::flatbuffers::VOffsetT = 10;
+  pub const VT_RELAY_TIMEOUT_MS: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -34,6 +36,7 @@ impl<'a> AskRelays<'a> {
     args: &'args AskRelaysArgs<'args>
   ) -> ::flatbuffers::WIPOffset<AskRelays<'bldr>> {
     let mut builder = AskRelaysBuilder::new(_fbb);
+    builder.add_relay_timeout_ms(args.relay_timeout_ms);
     if let Some(x) = args.relays { builder.add_relays(x); }
     if let Some(x) = args.filters { builder.add_filters(x); }
     if let Some(x) = args.subscription { builder.add_subscription(x); }
@@ -55,11 +58,13 @@ impl<'a> AskRelays<'a> {
       x.iter().map(|s| alloc::string::ToString::to_string(s)).collect()
     };
     let close_on_eose = self.close_on_eose();
+    let relay_timeout_ms = self.relay_timeout_ms();
     AskRelaysT {
       subscription,
       filters,
       relays,
       close_on_eose,
+      relay_timeout_ms,
     }
   }
 
@@ -91,6 +96,13 @@ impl<'a> AskRelays<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<bool>(AskRelays::VT_CLOSE_ON_EOSE, Some(false)).unwrap()}
   }
+  #[inline]
+  pub fn relay_timeout_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AskRelays::VT_RELAY_TIMEOUT_MS, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for AskRelays<'_> {
@@ -103,6 +115,7 @@ impl ::flatbuffers::Verifiable for AskRelays<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Filter>>>>("filters", Self::VT_FILTERS, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<&'_ str>>>>("relays", Self::VT_RELAYS, true)?
      .visit_field::<bool>("close_on_eose", Self::VT_CLOSE_ON_EOSE, false)?
+     .visit_field::<u64>("relay_timeout_ms", Self::VT_RELAY_TIMEOUT_MS, false)?
      .finish();
     Ok(())
   }
@@ -112,6 +125,7 @@ pub struct AskRelaysArgs<'a> {
     pub filters: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Filter<'a>>>>>,
     pub relays: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>>>,
     pub close_on_eose: bool,
+    pub relay_timeout_ms: u64,
 }
 impl<'a> Default for AskRelaysArgs<'a> {
   #[inline]
@@ -121,6 +135,7 @@ impl<'a> Default for AskRelaysArgs<'a> {
       filters: None, // required field
       relays: None, // required field
       close_on_eose: false,
+      relay_timeout_ms: 0,
     }
   }
 }
@@ -147,6 +162,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AskRelaysBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<bool>(AskRelays::VT_CLOSE_ON_EOSE, close_on_eose, false);
   }
   #[inline]
+  pub fn add_relay_timeout_ms(&mut self, relay_timeout_ms: u64) {
+    self.fbb_.push_slot::<u64>(AskRelays::VT_RELAY_TIMEOUT_MS, relay_timeout_ms, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AskRelaysBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     AskRelaysBuilder {
@@ -171,6 +190,7 @@ impl ::core::fmt::Debug for AskRelays<'_> {
       ds.field("filters", &self.filters());
       ds.field("relays", &self.relays());
       ds.field("close_on_eose", &self.close_on_eose());
+      ds.field("relay_timeout_ms", &self.relay_timeout_ms());
       ds.finish()
   }
 }
@@ -180,6 +200,7 @@ pub struct AskRelaysT {
   pub filters: alloc::vec::Vec<FilterT>,
   pub relays: alloc::vec::Vec<alloc::string::String>,
   pub close_on_eose: bool,
+  pub relay_timeout_ms: u64,
 }
 impl Default for AskRelaysT {
   fn default() -> Self {
@@ -188,6 +209,7 @@ impl Default for AskRelaysT {
       filters: Default::default(),
       relays: Default::default(),
       close_on_eose: false,
+      relay_timeout_ms: 0,
     }
   }
 }
@@ -209,11 +231,13 @@ impl AskRelaysT {
       let w: alloc::vec::Vec<_> = x.iter().map(|s| _fbb.create_string(s)).collect();_fbb.create_vector(&w)
     });
     let close_on_eose = self.close_on_eose;
+    let relay_timeout_ms = self.relay_timeout_ms;
     AskRelays::create(_fbb, &AskRelaysArgs{
       subscription,
       filters,
       relays,
       close_on_eose,
+      relay_timeout_ms,
     })
   }
 }

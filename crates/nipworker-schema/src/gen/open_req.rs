@@ -6,7 +6,9 @@ pub enum OpenReqOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// One REQ with all filters for each relay. Opening an open subscription again replaces its
-/// filters. Answered by ReqOpened with the relays that it now belongs to.
+/// filters. Answered by ReqOpened with the relays that it now belongs to. A relay that has not sent
+/// what it has stored within `relay_timeout_ms` is reported as unavailable; 0 takes the configured
+/// deadline.
 pub struct OpenReq<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -24,6 +26,7 @@ impl<'a> OpenReq<'a> {
   pub const VT_FILTERS: ::flatbuffers::VOffsetT = 6;
   pub const VT_RELAYS: ::flatbuffers::VOffsetT = 8;
   pub const VT_CLOSE_ON_EOSE: ::flatbuffers::VOffsetT = 10;
+  pub const VT_RELAY_TIMEOUT_MS: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -35,6 +38,7 @@ impl<'a> OpenReq<'a> {
     args: &'args OpenReqArgs<'args>
   ) -> ::flatbuffers::WIPOffset<OpenReq<'bldr>> {
     let mut builder = OpenReqBuilder::new(_fbb);
+    builder.add_relay_timeout_ms(args.relay_timeout_ms);
     if let Some(x) = args.relays { builder.add_relays(x); }
     if let Some(x) = args.filters { builder.add_filters(x); }
     if let Some(x) = args.subscription { builder.add_subscription(x); }
@@ -56,11 +60,13 @@ impl<'a> OpenReq<'a> {
       x.iter().map(|s| alloc::string::ToString::to_string(s)).collect()
     };
     let close_on_eose = self.close_on_eose();
+    let relay_timeout_ms = self.relay_timeout_ms();
     OpenReqT {
       subscription,
       filters,
       relays,
       close_on_eose,
+      relay_timeout_ms,
     }
   }
 
@@ -92,6 +98,13 @@ impl<'a> OpenReq<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<bool>(OpenReq::VT_CLOSE_ON_EOSE, Some(false)).unwrap()}
   }
+  #[inline]
+  pub fn relay_timeout_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OpenReq::VT_RELAY_TIMEOUT_MS, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for OpenReq<'_> {
@@ -104,6 +117,7 @@ impl ::flatbuffers::Verifiable for OpenReq<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Filter>>>>("filters", Self::VT_FILTERS, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<&'_ str>>>>("relays", Self::VT_RELAYS, true)?
      .visit_field::<bool>("close_on_eose", Self::VT_CLOSE_ON_EOSE, false)?
+     .visit_field::<u64>("relay_timeout_ms", Self::VT_RELAY_TIMEOUT_MS, false)?
      .finish();
     Ok(())
   }
@@ -113,6 +127,7 @@ pub struct OpenReqArgs<'a> {
     pub filters: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Filter<'a>>>>>,
     pub relays: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<&'a str>>>>,
     pub close_on_eose: bool,
+    pub relay_timeout_ms: u64,
 }
 impl<'a> Default for OpenReqArgs<'a> {
   #[inline]
@@ -122,6 +137,7 @@ impl<'a> Default for OpenReqArgs<'a> {
       filters: None, // required field
       relays: None, // required field
       close_on_eose: false,
+      relay_timeout_ms: 0,
     }
   }
 }
@@ -148,6 +164,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OpenReqBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<bool>(OpenReq::VT_CLOSE_ON_EOSE, close_on_eose, false);
   }
   #[inline]
+  pub fn add_relay_timeout_ms(&mut self, relay_timeout_ms: u64) {
+    self.fbb_.push_slot::<u64>(OpenReq::VT_RELAY_TIMEOUT_MS, relay_timeout_ms, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OpenReqBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     OpenReqBuilder {
@@ -172,6 +192,7 @@ impl ::core::fmt::Debug for OpenReq<'_> {
       ds.field("filters", &self.filters());
       ds.field("relays", &self.relays());
       ds.field("close_on_eose", &self.close_on_eose());
+      ds.field("relay_timeout_ms", &self.relay_timeout_ms());
       ds.finish()
   }
 }
@@ -181,6 +202,7 @@ pub struct OpenReqT {
   pub filters: alloc::vec::Vec<FilterT>,
   pub relays: alloc::vec::Vec<alloc::string::String>,
   pub close_on_eose: bool,
+  pub relay_timeout_ms: u64,
 }
 impl Default for OpenReqT {
   fn default() -> Self {
@@ -189,6 +211,7 @@ impl Default for OpenReqT {
       filters: Default::default(),
       relays: Default::default(),
       close_on_eose: false,
+      relay_timeout_ms: 0,
     }
   }
 }
@@ -210,11 +233,13 @@ impl OpenReqT {
       let w: alloc::vec::Vec<_> = x.iter().map(|s| _fbb.create_string(s)).collect();_fbb.create_vector(&w)
     });
     let close_on_eose = self.close_on_eose;
+    let relay_timeout_ms = self.relay_timeout_ms;
     OpenReq::create(_fbb, &OpenReqArgs{
       subscription,
       filters,
       relays,
       close_on_eose,
+      relay_timeout_ms,
     })
   }
 }

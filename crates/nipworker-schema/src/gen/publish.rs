@@ -5,7 +5,8 @@ use super::*;
 pub enum PublishOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Verifies, stores and sends an event to relays. Answered by Published.
+/// Verifies, stores and sends an event to relays. Answered by Published. 0 as `timeout_ms` takes
+/// the configured deadline.
 pub struct Publish<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

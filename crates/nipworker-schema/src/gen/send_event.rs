@@ -6,7 +6,7 @@ pub enum SendEventOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// Answered by EventReceipts when each relay has answered or the time is over: one for each relay.
-/// `event` is the JSON text that is sent.
+/// `event` is the JSON text that is sent. 0 as `timeout_ms` takes the configured deadline.
 pub struct SendEvent<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

@@ -6,6 +6,7 @@ pub enum StoreAndSendOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// Stores a verified event, then sends it (cache → connections: EVENT). Answered by Sent.
+/// `timeout_ms` as in SendEvent.
 pub struct StoreAndSend<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

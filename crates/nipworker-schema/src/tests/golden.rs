@@ -118,6 +118,32 @@ fn old_relay_bytes_are_read() {
 }
 
 #[test]
+fn old_questions_to_relays_are_read_and_set_no_time_of_their_own() {
+    golden!(
+        "ask",
+        CacheEdge,
+        AskRelaysT {
+            subscription: "feed".to_owned(),
+            filters: vec![filter().into()],
+            relays: vec!["wss://relay.example".to_owned()],
+            close_on_eose: true,
+            relay_timeout_ms: 0,
+        }
+    );
+    golden!(
+        "open",
+        RelayEdge,
+        OpenReqT {
+            subscription: "feed".to_owned(),
+            filters: vec![filter().into()],
+            relays: Vec::new(),
+            close_on_eose: false,
+            relay_timeout_ms: 0,
+        }
+    );
+}
+
+#[test]
 fn old_miner_bytes_are_read() {
     let template = UnsignedEvent::from(event());
     golden!(

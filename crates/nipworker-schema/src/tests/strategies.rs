@@ -232,12 +232,13 @@ pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
         ),
         arm((tables(event()), any::<bool>()), |(events, more)| PageT { events, more }),
         arm(
-            (text(), filters(), texts(), any::<bool>()),
-            |(subscription, filters, relays, close_on_eose)| AskRelaysT {
+            (text(), filters(), texts(), any::<bool>(), any::<u64>()),
+            |(subscription, filters, relays, close_on_eose, relay_timeout_ms)| AskRelaysT {
                 subscription,
                 filters,
                 relays,
                 close_on_eose,
+                relay_timeout_ms,
             },
         ),
         arm(texts(), |relays| RelaysAskedT { relays }),
@@ -267,12 +268,13 @@ pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
 pub(super) fn relay() -> impl Strategy<Value = RelayEdgeMessageT> {
     Union::new([
         arm(
-            (text(), filters(), texts(), any::<bool>()),
-            |(subscription, filters, relays, close_on_eose)| OpenReqT {
+            (text(), filters(), texts(), any::<bool>(), any::<u64>()),
+            |(subscription, filters, relays, close_on_eose, relay_timeout_ms)| OpenReqT {
                 subscription,
                 filters,
                 relays,
                 close_on_eose,
+                relay_timeout_ms,
             },
         ),
         arm(texts(), |relays| ReqOpenedT { relays }),
