@@ -58,7 +58,18 @@ pub(crate) struct BookedRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct BookedPart {
     pub(crate) anchor: Option<i64>,
-    pub(crate) answered: bool,
+    pub(crate) told: Told,
+}
+
+/// What the subscriber was told about the relay's first answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Told {
+    #[default]
+    Nothing,
+    /// That it need not wait. The answer is still told when it comes.
+    Unavailable,
+    /// End of stored events, or closed.
+    Answer,
 }
 
 #[derive(Debug, Clone)]
@@ -168,9 +179,9 @@ impl BookLease {
             for Progress { relay, subscription, step } in progress {
                 let Some(request) = pages.requests.get_mut(&subscription) else { continue };
                 match step {
-                    Step::At { anchor, answered } => {
+                    Step::At { anchor, told } => {
                         if let Some(part) = request.relays.get_mut(&relay) {
-                            *part = BookedPart { anchor, answered };
+                            *part = BookedPart { anchor, told };
                         }
                     }
                     Step::Finished => {

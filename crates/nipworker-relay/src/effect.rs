@@ -6,6 +6,8 @@ use nipworker_protocol::RelayUrl;
 use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing};
 use serde::Serialize;
 
+use crate::book::Told;
+
 /// The time, given with each input. It never runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -176,5 +178,5 @@ pub(crate) enum Step {
     /// The relay has nothing more to say to it.
     Finished,
     /// It goes on from here after a restart.
-    At { anchor: Option<i64>, answered: bool },
+    At { anchor: Option<i64>, told: Told },
 }

@@ -733,6 +733,21 @@ fn a_request_may_give_relays_more_or_less_time_than_is_configured() {
 }
 
 #[test]
+fn an_end_that_comes_after_a_restart_is_told_although_the_relay_was_unavailable_before() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.kill(0);
+    sim.advance(secs(5));
+    sim.open("s", topic("a"), vec![], false);
+    sim.restart();
+    assert_eq!((sim.count(0, is_unavailable), sim.count(0, is_eose)), (1, 0));
+    sim.revive(0);
+    sim.advance(secs(60));
+    assert_eq!((sim.count(0, is_unavailable), sim.count(0, is_eose)), (1, 1));
+    sim.restart();
+    assert_eq!(sim.count(0, is_eose), 1, "it is told once");
+}
+
+#[test]
 fn a_retry_that_was_due_on_a_lost_connection_asks_nothing_twice() {
     let config = RelayConfig { max_open_subscriptions: 1, ..RelayConfig::default() };
     let mut sim = Sim::new(1, config);

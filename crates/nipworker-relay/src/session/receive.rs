@@ -6,8 +6,8 @@ use nipworker_protocol::{MachinePrefix, MessageError, RelayMessage};
 use nipworker_transport::Incoming;
 use serde::Deserialize;
 
-use super::{Fault, RelaySession, subscriptions::Told};
-use crate::{ConnectionId, Delivery, Now, RelayPool, effect::Out, stats::cut};
+use super::{Fault, RelaySession};
+use crate::{ConnectionId, Delivery, Now, RelayPool, book::Told, effect::Out, stats::cut};
 
 /// Time over which malformed messages are counted.
 const BAD_FRAME_WINDOW: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use nipworker_transport::Outgoing;
 use super::{Link, RelaySession};
 use crate::{
     Delivery, Now,
-    book::{BookedPart, BookedRequest},
+    book::{BookedPart, BookedRequest, Told},
     effect::{Out, Progress, Step},
     resume_filters,
 };
@@ -32,14 +32,6 @@ pub(crate) struct Subscription {
     /// events were complete once.
     anchor: Option<i64>,
     asked: Asked,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    Nothing,
-    Unavailable,
-    /// End of stored events, or closed.
-    Answer,
 }
 
 enum Asked {
@@ -65,7 +57,7 @@ impl Subscription {
             close_on_eose: request.close_on_eose,
             patience: request.patience,
             deadline: request.deadline,
-            told: if part.answered { Told::Answer } else { Told::Nothing },
+            told: part.told,
             anchor: part.anchor,
             asked: Asked::No,
         }
@@ -296,7 +288,7 @@ impl RelaySession {
         }
         for name in std::mem::take(&mut self.dirty) {
             if let Some(Subscription { anchor, told, .. }) = self.subscriptions.get(&name) {
-                let step = Step::At { anchor: *anchor, answered: *told != Told::Nothing };
+                let step = Step::At { anchor: *anchor, told: *told };
                 let relay = self.url.clone();
                 out.progress.push(Progress { relay, subscription: name, step });
             }
