@@ -70,7 +70,7 @@ pub(crate) async fn publish(
     else {
         return Err(failed(FailureCode::Worker, "the event got lost in the checks", false));
     };
-    if kept(outcome.status).is_news() {
+    if kept(outcome.status).is_news(genuine.is_known) {
         shared.hub.publish(&genuine.event);
     }
     let is_sent =
@@ -112,7 +112,7 @@ async fn import_chunk(shared: &Shared, texts: &[String]) -> Result<Vec<PutOutcom
         outcomes[refused.at] = convert::refused(refused);
     }
     for (genuine, outcome) in accepted.genuine.iter().zip(stored) {
-        if kept(outcome.status).is_news() {
+        if kept(outcome.status).is_news(genuine.is_known) {
             shared.hub.publish(&genuine.event);
         }
         let copied = match outcome.status {

@@ -1,7 +1,7 @@
 //! Asking crypto and cache: with a deadline, once more when that may help, and item by item when
 //! an item may be the reason.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use actix::Message;
 use nipworker_pipeline::{Candidate, Verdict};
@@ -156,10 +156,19 @@ impl Neighbours {
     pub(crate) async fn persist(&self, events: &[EventT]) -> Result<Vec<PutOutcomeT>, FailedT> {
         let quarantine =
             |reason| PutOutcomeT { status: PutStatus::Failed, reason, ..PutOutcomeT::default() };
-        let mut outcomes =
-            isolate(events, async |events| self.persist_once(events).await, quarantine).await?;
+        let attempts = Cell::new(0_usize);
+        let ask = async |events: &[EventT]| {
+            attempts.set(attempts.get() + 1);
+            self.persist_once(events).await
+        };
+        let mut outcomes = isolate(events, ask, quarantine).await?;
+        let is_repeated = attempts.get() > 1;
         for (event, outcome) in events.iter().zip(&mut outcomes) {
             outcome.id = event.id.clone();
+            if is_repeated && outcome.status == PutStatus::Duplicate {
+                outcome.reason =
+                    "already stored, perhaps by an earlier attempt of this request".to_owned();
+            }
         }
         Ok(outcomes)
     }

@@ -149,6 +149,27 @@ fn a_published_event_is_stored_then_sent_and_the_receipts_come_back() {
 }
 
 #[test]
+fn what_is_stored_reaches_live_subscriptions_even_if_the_first_answer_was_lost() {
+    let world = World::new();
+    let mut stream = world.subscribe(notes("s"));
+    let events = many(5);
+    world.script.cache_panics_after_storing.store(1, Ordering::SeqCst);
+    let published = publish(&world, &events[0], &[RELAY]);
+    assert_eq!(published.outcome.status, PutStatus::Duplicate);
+    assert!(published.outcome.reason.contains("earlier attempt"), "{}", published.outcome.reason);
+    assert_eq!(*world.script.sent.lock().unwrap(), [events[0].id]);
+    assert_eq!(next_ids(&mut stream, 1), [events[0].id]);
+    world.script.cache_panics_after_storing.store(1, Ordering::SeqCst);
+    let outcomes = world.import(events[1..].iter().map(Event::to_json).collect());
+    assert_eq!(statuses(&outcomes), vec![PutStatus::Duplicate; 4]);
+    assert_eq!(next_ids(&mut stream, 4), common::ids(&events[1..]));
+    // Now they are known, and no news any more.
+    world.import(events.iter().map(Event::to_json).collect());
+    assert_eq!(stream.try_next(), None);
+    assert_eq!(world.script.stored.lock().unwrap().len(), 5);
+}
+
+#[test]
 fn without_relays_nothing_is_sent() {
     let world = World::new();
     let published = publish(&world, &many(1)[0], &[]);

@@ -354,6 +354,22 @@ fn a_superseded_event_goes_only_to_who_asks_for_its_id() {
     }
 }
 
+#[test]
+fn a_duplicate_that_was_not_known_is_news_for_its_first_answer_may_have_been_lost() {
+    for (kept, known, unknown) in [
+        (Kept::Stored, true, true),
+        (Kept::Ephemeral, true, true),
+        (Kept::Duplicate, false, true),
+        (Kept::Superseded, false, false),
+        (Kept::Deleted, false, false),
+        (Kept::Expired, false, false),
+        (Kept::Refused, false, false),
+        (Kept::Unknown, false, false),
+    ] {
+        assert_eq!((kept.is_news(true), kept.is_news(false)), (known, unknown), "{kept:?}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_ends_in_exactly_one_list(texts in proptest::collection::vec(".{0,200}", 0..20)) {

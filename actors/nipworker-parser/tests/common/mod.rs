@@ -44,6 +44,8 @@ pub struct Script {
     /// So many of the next requests make the worker panic, whatever they hold.
     pub crypto_panics: AtomicUsize,
     pub cache_panics: AtomicUsize,
+    /// So many of the next batches of events make the cache panic after they were stored.
+    pub cache_panics_after_storing: AtomicUsize,
     /// The cache answers with a failure of its store.
     pub cache_fails: AtomicBool,
     /// Neighbours keep requests until this is false again.
@@ -167,6 +169,8 @@ impl Handler<CacheEdge> for Cache {
                     assert!(!poison.contains(&event.id), "injected panic of cache");
                 }
                 let outcomes = events.into_iter().map(|event| self.put(event)).collect();
+                let is_lost = Script::strikes(&script.cache_panics_after_storing);
+                assert!(!is_lost, "injected panic of cache after storing");
                 CacheEdge::encode(PersistedT { outcomes })
             }
             CacheMessageT::QueryPage(query) => CacheEdge::encode(self.page(*query)),

@@ -40,7 +40,17 @@ impl Kept {
     }
 
     /// Whether it is news that live subscriptions elsewhere in this process should hear of.
-    pub fn is_news(self) -> bool {
-        matches!(self, Self::Stored | Self::Ephemeral)
+    /// `is_known` says whether the event was known before (see
+    /// [`Genuine::is_known`](crate::Genuine::is_known)).
+    ///
+    /// A duplicate that was not known may have been stored by an attempt whose answer was lost, and
+    /// then nobody has heard of it. If it was stored long ago instead, subscriptions that remember
+    /// it leave it out.
+    pub fn is_news(self, is_known: bool) -> bool {
+        match self {
+            Self::Stored | Self::Ephemeral => true,
+            Self::Duplicate => !is_known,
+            _ => false,
+        }
     }
 }
