@@ -33,7 +33,10 @@ pub struct RelayConfig {
     pub eose_deadline: Duration,
     /// How long a publish waits for the answers when the request does not say. Default: 10 s.
     pub publish_deadline: Duration,
-    /// REQs open at once on one relay; further ones wait for their turn. Default: 20.
+    /// REQs open at once on one relay; further subscriptions wait for their turn, and the report
+    /// shows how many do. Some places are kept for queries, see
+    /// [`live_places`](RelayConfig::live_places). Default: 20, which is what widely used relays
+    /// allow a connection by default; a REQ beyond a relay's own limit would be refused there.
     pub max_open_subscriptions: usize,
     /// Seconds before the last seen time from which a subscription is asked again, for authors
     /// whose clock is behind. What comes twice is dropped by its id. Default: 120.
@@ -112,6 +115,16 @@ pub enum ConfigError {
 const LEAST_MESSAGE_BYTES: usize = 4 * 1024;
 
 impl RelayConfig {
+    /// Places that live subscriptions leave to queries, which end by themselves; never more than
+    /// half of all places, so that with a single place there is none to leave.
+    pub const QUERY_PLACES: usize = 4;
+
+    /// REQs of live subscriptions that may be open at once on one relay.
+    pub fn live_places(&self) -> usize {
+        let places = self.max_open_subscriptions;
+        places - Self::QUERY_PLACES.min(places / 2)
+    }
+
     /// Checks each setting and the relations between them.
     ///
     /// # Errors
@@ -178,6 +191,14 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         assert_eq!(RelayConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn live_subscriptions_always_have_a_place_and_leave_some() {
+        let live = |max_open_subscriptions| {
+            RelayConfig { max_open_subscriptions, ..RelayConfig::default() }.live_places()
+        };
+        assert_eq!([1, 2, 3, 8, 20, 100].map(live), [1, 1, 2, 4, 16, 96]);
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! * **EOSE is answered once for each relay and subscription**, by [`Delivery::EndOfStored`],
 //!   [`Delivery::Closed`] or, when the relay cannot be reached or is silent until the deadline,
 //!   [`Delivery::Unavailable`]. A dead relay never holds back a query.
+//! * **Places are shared.** A relay holds so many REQs open at once. Live subscriptions leave some
+//!   places to queries; who finds none is told that it waits, and has its turn when one is free.
 //! * **A receipt is true.** Each relay of a publish is reported exactly once: accepted, refused,
 //!   no answer, or not connected. See [`ReceiptStatus`].
 //! * **Back-pressure reaches the socket.** A relay is not read ([`Effect::Read`]) while what it

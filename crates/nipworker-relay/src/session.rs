@@ -10,12 +10,13 @@
 //!     nothing wanted
 //! ```
 
+mod places;
 mod publishes;
 mod receive;
 mod subscriptions;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +25,7 @@ use nipworker_protocol::RelayUrl;
 use nipworker_transport::{CloseFrame, Outgoing, TransportError};
 use rand::{SeedableRng, rngs::SmallRng};
 
+use self::places::Waiting;
 pub(crate) use self::{publishes::Outbound, subscriptions::Subscription};
 use crate::{
     Backoff, ConnectionId, Delivery, DeliveryId, Effect, LinkState, Now, PublishId, RelayConfig,
@@ -50,8 +52,7 @@ pub(crate) struct RelaySession {
     /// The relay's names of the REQs that are open on the present connection.
     wire: HashMap<String, Arc<str>>,
     last_wire: u64,
-    /// Subscriptions that wait for a place, first come first served.
-    queue: VecDeque<Arc<str>>,
+    waiting: Waiting,
     /// What is due when: ends of EOSE deadlines and retries of REQs.
     alarms: BTreeSet<(Duration, Arc<str>)>,
 
@@ -124,7 +125,7 @@ impl RelaySession {
             subscriptions: BTreeMap::new(),
             wire: HashMap::new(),
             last_wire: 0,
-            queue: VecDeque::new(),
+            waiting: Waiting::default(),
             alarms: BTreeSet::new(),
             publishes: BTreeMap::new(),
             publish_alarms: BTreeSet::new(),
@@ -434,6 +435,6 @@ impl RelaySession {
             self.dial(now, out);
         }
         self.stats.open_subscriptions.set(self.wire.len() as u64);
-        self.stats.queued_subscriptions.set(self.queue.len() as u64);
+        self.stats.queued_subscriptions.set(self.waiting.len() as u64);
     }
 }

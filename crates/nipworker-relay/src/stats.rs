@@ -124,13 +124,14 @@ counters! {
     eoses,
     /// Milliseconds from the last answered REQ to its end of stored events.
     eose_latency_ms,
-    /// Subscriptions that were not answered before the deadline or the first failed attempt.
+    /// Subscriptions that were not answered before the deadline or the first failed attempt, or
+    /// that found no place.
     eose_missed,
     /// Subscriptions that the relay ended.
     closed,
     /// REQs that are open now.
     open_subscriptions,
-    /// REQs that wait for a free place now.
+    /// Subscriptions that wait for a free place now.
     queued_subscriptions,
     /// Published events that the relay took.
     accepted,

@@ -207,7 +207,10 @@ impl Life {
             assert!(asked.len() <= max);
             // A place is free again when the pool has read that the relay ended a REQ.
             let closed = |message: &&Incoming| matches!(message, Incoming::Text(text) if text.starts_with(r#"["CLOSED""#));
-            if asked.len() + relay.inbox.iter().filter(closed).count() >= max {
+            let closed = relay.inbox.iter().filter(closed).count();
+            let live = asked.iter().filter(|name| !self.open[*name].close_on_eose).count();
+            assert!(live <= self.sim.config.live_places());
+            if asked.len() + closed >= max || live + closed >= self.sim.config.live_places() {
                 continue;
             }
             for (name, wanted) in &self.open {

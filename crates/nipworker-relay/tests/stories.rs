@@ -395,23 +395,95 @@ fn a_refused_subscription_is_asked_again_only_on_the_next_connection() {
     assert_eq!(sim.relay(0).asked.len(), 2);
 }
 
-#[test]
-fn subscriptions_beyond_the_relays_limit_wait_for_a_place() {
-    let config = RelayConfig { max_open_subscriptions: 2, ..RelayConfig::default() };
-    let mut sim = Sim::new(1, config);
-    for name in ["a", "b", "c", "d"] {
-        sim.open(name, topic(name), vec![], false);
+/// Who was told that there is no place, and in which words.
+fn waiting(sim: &Sim) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    for (_, delivery) in &sim.log {
+        if let Delivery::Unavailable { subscriptions, reason } = delivery {
+            told.extend(subscriptions.iter().map(|name| (name.to_string(), reason.clone())));
+        }
     }
-    assert_eq!(sim.relay(0).subscriptions.len(), 2);
+    told
+}
+
+#[test]
+fn a_live_subscription_without_a_place_is_told_so_and_has_its_turn() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let places = sim.config.live_places();
+    for number in 0..places + 2 {
+        sim.open(&format!("s{number:02}"), topic(&number.to_string()), vec![], false);
+    }
+    let reason = format!("waits for one of {places} places for live subscriptions at this relay");
+    let late = [format!("s{places}"), format!("s{}", places + 1)];
+    let told = late.clone().map(|name| (name, reason.clone()));
+    assert_eq!(waiting(&sim), told, "at once: nobody is going to leave");
+    assert_eq!(sim.count(0, is_eose), places);
     assert_eq!(sim.book.report()[0].queued_subscriptions, 2);
-    sim.close("a");
-    assert_eq!(sim.relay(0).asked.last().unwrap().1, topic("c"));
-    sim.advance(secs(11));
-    assert_eq!(sim.count(0, is_unavailable), 1, "the one that waits is told so");
-    sim.close("b");
-    let event = sim.event("d");
+    sim.close("s03");
+    assert_eq!(sim.count(0, is_eose), places + 1, "its own answer is told after all");
+    assert_eq!(sim.book.report()[0].queued_subscriptions, 1);
+    let event = sim.event(&places.to_string());
     sim.appear(0, &event);
-    assert_eq!(sim.delivered_ids("d"), [event.id.to_string()]);
+    assert_eq!(sim.delivered_ids(&late[0]), [event.id.to_string()]);
+    sim.kill(0);
+    sim.revive(0);
+    sim.advance(secs(60));
+    assert_eq!(waiting(&sim), told, "nobody is told twice");
+    assert_eq!(sim.book.report()[0].queued_subscriptions, 1);
+}
+
+#[test]
+fn live_subscriptions_never_shut_queries_out() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    for number in 0..100 {
+        sim.open(&format!("live {number}"), topic("a"), vec![], false);
+    }
+    let event = sim.event("b");
+    sim.appear(0, &event);
+    for number in 0..100 {
+        let name = format!("query {number}");
+        sim.open(&name, topic("b"), vec![], true);
+        assert_eq!(sim.delivered_ids(&name), [event.id.to_string()]);
+    }
+    assert_eq!(sim.book.open_subscriptions(), 100, "every query is over");
+    sim.kill(0);
+    sim.open("meanwhile", topic("b"), vec![], true);
+    sim.revive(0);
+    sim.advance(secs(5));
+    assert_eq!(sim.delivered_ids("meanwhile"), [event.id.to_string()], "nor after a return");
+}
+
+#[test]
+fn queries_never_shut_a_live_subscription_out() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    let places = sim.config.max_open_subscriptions;
+    for number in 0..places + 5 {
+        sim.open_within(&format!("q{number:02}"), topic("q"), vec![], true, Some(secs(60)));
+    }
+    sim.open("live", topic("a"), vec![], false);
+    assert_eq!(sim.book.report()[0].queued_subscriptions, 6);
+    assert_eq!(sim.count(0, is_unavailable), 0, "a query may end any moment");
+    sim.close("q07");
+    assert_eq!(sim.relay(0).asked.last().unwrap().1, topic("a"), "it is the next");
+    sim.close("q08");
+    assert_eq!(sim.relay(0).asked.last().unwrap().1, topic("q"));
+}
+
+#[test]
+fn a_query_that_found_no_place_in_its_time_is_told_so() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).manner = Manner::Silent;
+    for number in 0..20 {
+        sim.open_within(&format!("q{number}"), topic("q"), vec![], true, Some(secs(60)));
+    }
+    sim.open("late", topic("a"), vec![], true);
+    sim.advance(secs(9));
+    assert_eq!(waiting(&sim), []);
+    sim.advance(secs(1));
+    let reason = "waits for one of 20 places at this relay".to_owned();
+    assert_eq!(waiting(&sim), [("late".to_owned(), reason)]);
+    assert_eq!(sim.book.report()[0].queued_subscriptions, 0);
 }
 
 #[test]

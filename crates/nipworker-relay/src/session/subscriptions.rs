@@ -1,15 +1,11 @@
 //! REQs of one relay: asking, queueing, asking again, giving up waiting.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use nipworker_protocol::{ClientMessage, Filter};
 use nipworker_transport::Outgoing;
 
-use super::{Link, RelaySession};
+use super::{Link, RelaySession, places::Waiting};
 use crate::{
     Delivery, Now,
     book::{BookedPart, BookedRequest, Told},
@@ -149,33 +145,55 @@ impl RelaySession {
 
     /// On a new connection everything is asked anew.
     pub(super) fn ask_all(&mut self, now: Now, out: &mut Out) {
-        self.queue = self.subscriptions.keys().cloned().collect();
+        self.waiting = Waiting::new(&self.subscriptions);
         self.fill(now, out);
+        let waiting: Vec<Arc<str>> = self.waiting.live().map(Arc::clone).collect();
+        self.tell_without_prospect(waiting, out);
     }
 
     /// What was open on the connection is not any more.
     pub(super) fn forget_wire(&mut self) {
         self.wire.clear();
-        self.queue = VecDeque::new();
+        self.waiting = Waiting::default();
         for subscription in self.subscriptions.values_mut() {
             subscription.asked = Asked::No;
         }
     }
 
     fn enqueue(&mut self, now: Now, name: Arc<str>, out: &mut Out) {
-        self.queue.push_back(name);
+        let Some(subscription) = self.subscriptions.get(&name) else { return };
+        self.waiting.push(Arc::clone(&name), subscription.close_on_eose);
         self.fill(now, out);
+        self.tell_without_prospect(vec![name], out);
+    }
+
+    /// Queries make room when they end, and so they wait for each other. A live subscription has
+    /// nothing to wait for once others of its kind hold all the places that it might get: it is
+    /// told so at once, and still has its turn when one of them is closed.
+    fn tell_without_prospect(&mut self, mut names: Vec<Arc<str>>, out: &mut Out) {
+        names.retain(|name| {
+            self.subscriptions.get(name).is_some_and(|waiting| {
+                !waiting.close_on_eose
+                    && waiting.told == Told::Nothing
+                    && matches!(waiting.asked, Asked::No)
+            })
+        });
+        if !names.is_empty() && self.live_places_taken() >= self.config.live_places() {
+            self.tell(names, &self.waits(false), out);
+        }
     }
 
     /// Opens what waits as long as there are places.
     pub(super) fn fill(&mut self, now: Now, out: &mut Out) {
-        if !matches!(self.link, Link::Up(_)) {
+        if self.waiting.is_empty() || !matches!(self.link, Link::Up(_)) {
             return;
         }
+        let mut live = self.live_places_taken();
         while self.wire.len() < self.config.max_open_subscriptions
-            && let Some(name) = self.queue.pop_front()
+            && let Some(name) = self.waiting.next(live < self.config.live_places())
         {
             let Some(subscription) = self.subscriptions.get_mut(&name) else { continue };
+            live += usize::from(!subscription.close_on_eose);
             self.last_wire += 1;
             let wire = format!("{:x}", self.last_wire);
             let frame = subscription.frame(&wire, self.config.resubscribe_overlap_secs);
@@ -194,7 +212,7 @@ impl RelaySession {
     pub(super) fn remove(&mut self, name: &str, out: &mut Out) {
         let Some(subscription) = self.subscriptions.remove(name) else { return };
         self.alarms.retain(|(_, alarm)| **alarm != *name);
-        self.queue.retain(|queued| **queued != *name);
+        self.waiting.remove(name);
         self.dirty.remove(name);
         if let Asked::Open { wire, .. } = subscription.asked {
             self.wire.remove(&wire);
@@ -262,11 +280,12 @@ impl RelaySession {
                 self.enqueue(now, name, out);
             } else if subscription.told == Told::Nothing && subscription.deadline <= now.monotonic {
                 let limit = subscription.patience.as_millis();
-                let state = match self.link {
-                    Link::Up(_) => "no end of stored events",
-                    _ => "no connection",
+                let reason = match (&self.link, &subscription.asked) {
+                    (Link::Up(_), Asked::No) => self.waits(subscription.close_on_eose),
+                    (Link::Up(_), _) => format!("no end of stored events within {limit} ms"),
+                    _ => format!("no connection within {limit} ms"),
                 };
-                silent.entry(format!("{state} within {limit} ms")).or_default().push(name);
+                silent.entry(reason).or_default().push(name);
             }
         }
         if !silent.is_empty() {
