@@ -10,12 +10,13 @@ pub(crate) struct Generations<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     size: usize,
+    forgotten: u64,
 }
 
 impl<K: Eq + Hash, V> Generations<K, V> {
     /// A map whose generations hold `size` entries each, at least one.
     pub(crate) fn new(size: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), size: size.max(1) }
+        Self { young: HashMap::new(), old: HashMap::new(), size: size.max(1), forgotten: 0 }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
@@ -29,9 +30,16 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.size && !self.young.contains_key(&key) {
             mem::swap(&mut self.young, &mut self.old);
+            self.forgotten += self.young.len() as u64;
             self.young.clear();
         }
         self.young.insert(key, value);
+    }
+
+    /// Number of entries that were forgotten, where one that was inserted again before it would
+    /// have been counts as well.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Number of entries that are remembered, where one that is in both generations counts twice.
@@ -55,6 +63,7 @@ mod tests {
             assert!(map.len() <= 20, "{} entries", map.len());
         }
         assert!(!map.contains(&900));
+        assert_eq!(map.forgotten() + map.len() as u64, 1_000);
     }
 
     #[test]

@@ -31,7 +31,9 @@
 //!                   are kept ──┘
 //! ```
 //!
-//! The reader has a [`SubscriptionStream`]; dropping it ends the subscription.
+//! The reader has a [`SubscriptionStream`]; dropping it ends the subscription. An event that it was
+//! given is not given again while its id is remembered; beyond that bound a copy passes for new, and
+//! [`SubscriptionStats::forgotten`] says that the bound was reached.
 //!
 //! | limit | default | where |
 //! |---|---|---|
@@ -39,7 +41,7 @@
 //! | verified events remembered | 57 344 to 114 688, 21 MB | [`PipelineConfig::known_events`] |
 //! | subscriptions | 4 096 | [`HubConfig::max_subscriptions`] |
 //! | events queued for a reader | 1 024 | [`HubConfig::queue_events`] |
-//! | delivered ids remembered per subscription | 28 672 to 57 344, 0.6 MB | [`HubConfig::seen_events`] |
+//! | delivered ids remembered per subscription | 28 672 newest rows of the cache; of others the last 28 672 to 57 344; 0.9 MB | [`HubConfig::seen_events`] |
 //!
 //! Sources: NIP-01 (events, filters, EOSE), NIP-40 (expiration).
 //!

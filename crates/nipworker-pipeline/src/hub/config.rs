@@ -86,10 +86,13 @@ pub struct HubConfig {
     /// Events that may wait for a reader. While the cache is read, as many live ones may wait
     /// besides; they join the queue together.
     pub queue_events: usize,
-    /// Ids that a subscription remembers at least, so that nothing is delivered twice; at most
-    /// twice as many. They are kept as keyed 64-bit hashes, so an event may be taken for a
-    /// delivered one with a chance below one in 10^14. The default, 28 672, fills hash tables of
-    /// 32 768 places.
+    /// Ids that a subscription remembers, so that nothing is delivered twice: so many of the
+    /// newest that came from the cache for good, and of all others the last so many at least, at
+    /// most twice as many. Beyond that a copy is delivered like a new event;
+    /// [`SubscriptionStats::forgotten`](crate::SubscriptionStats::forgotten) tells whether that
+    /// can happen. They are kept as keyed 64-bit hashes, so an event may be taken for a delivered
+    /// one with a chance below one in 10^14. The default, 28 672, fills hash tables of 32 768
+    /// places.
     pub seen_events: usize,
 }
 

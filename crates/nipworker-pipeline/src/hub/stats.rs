@@ -28,6 +28,9 @@ pub struct SubscriptionStats {
     pub from_local: u64,
     /// Copies that were left out.
     pub duplicates: u64,
+    /// Delivered events that are no longer remembered: a copy of one of them is delivered like a
+    /// new event. See [`HubConfig::seen_events`](crate::HubConfig::seen_events).
+    pub forgotten: u64,
     /// Events that wait for the reader.
     pub queued: u64,
     /// Most events that ever waited.

@@ -37,7 +37,10 @@ pub(super) struct Subscription {
     overflow: Overflow,
     capacity: usize,
     hasher: RandomState,
-    /// Ids that were queued for the reader, hashed.
+    /// Ids of the newest rows of the cache, hashed: what relays will send first.
+    newest_rows: HashSet<u64>,
+    max_newest_rows: usize,
+    /// Other ids that were queued for the reader, hashed.
     seen: Generations<u64, ()>,
     queue: VecDeque<SubscriptionEvent>,
     queued_events: usize,
@@ -81,6 +84,8 @@ impl Subscription {
             overflow: spec.overflow,
             capacity: spec.queue_events.unwrap_or(config.queue_events).max(1),
             hasher: RandomState::new(),
+            newest_rows: HashSet::new(),
+            max_newest_rows: config.seen_events,
             seen: Generations::new(config.seen_events),
             queue: VecDeque::new(),
             queued_events: 0,
@@ -106,7 +111,12 @@ impl Subscription {
 
     pub(super) fn has_seen(&self, id: &EventId) -> bool {
         let key = self.key(id);
-        self.seen.contains(&key) || self.buffered.contains(&key)
+        self.was_queued(key) || self.buffered.contains(&key)
+    }
+
+    /// Whether the reader has been given an event, as far as that is remembered.
+    fn was_queued(&self, key: u64) -> bool {
+        self.newest_rows.contains(&key) || self.seen.contains(&key)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -136,7 +146,7 @@ impl Subscription {
         self.cursor.after = Some((event.created_at, event.id));
         self.cursor.rows += 1;
         let key = self.key(&event.id);
-        if self.is_closed() || self.seen.contains(&key) {
+        if self.is_closed() || self.was_queued(key) {
             self.stats.duplicates += 1;
             return false;
         }
@@ -158,7 +168,7 @@ impl Subscription {
         }
         self.buffered = HashSet::new();
         for (key, event, source) in std::mem::take(&mut self.buffer) {
-            if self.seen.contains(&key) {
+            if self.was_queued(key) {
                 self.stats.duplicates += 1;
             } else {
                 self.enqueue(key, event, source);
@@ -179,7 +189,7 @@ impl Subscription {
             return Push::Closed;
         }
         let key = self.key(&event.id);
-        if self.seen.contains(&key) || self.buffered.contains(&key) {
+        if self.was_queued(key) || self.buffered.contains(&key) {
             self.stats.duplicates += 1;
             return Push::Duplicate;
         }
@@ -220,7 +230,13 @@ impl Subscription {
     }
 
     fn enqueue(&mut self, key: u64, event: Arc<Verified<Event>>, source: Source) {
-        self.seen.insert(key, ());
+        // Rows come newest first, and relays send newest first what they have stored. If the rows
+        // that come last were remembered instead, these copies would not be known.
+        if source == Source::Cache && self.newest_rows.len() < self.max_newest_rows {
+            self.newest_rows.insert(key);
+        } else {
+            self.seen.insert(key, ());
+        }
         self.count(&source);
         self.queue.push_back(SubscriptionEvent::Event { event, source });
         self.queued_events += 1;
@@ -356,6 +372,7 @@ impl Subscription {
             from_relays: stats.from_relays,
             from_local: stats.from_local,
             duplicates: stats.duplicates,
+            forgotten: self.seen.forgotten(),
             queued: self.queued_events as u64,
             high_water: stats.high_water as u64,
             buffered: self.buffer.len() as u64,

@@ -206,3 +206,27 @@ fn the_cursor_stands_behind_the_last_row_even_if_the_reader_had_it() {
     assert!(!s.cache_row(event(9)));
     assert_eq!(s.cursor, ReplayCursor { after: Some((9, event(9).id)), rows: 2 });
 }
+
+#[test]
+fn copies_of_the_newest_rows_are_known_whatever_came_after_and_what_is_forgotten_is_counted() {
+    let mut spec = SubscriptionSpec::new("s", vec![Filter::new()]);
+    spec.queue_events = Some(10_000);
+    let config = HubConfig { seen_events: 10, ..HubConfig::default() };
+    let mut s = Subscription::new(spec, &config);
+    for n in (0..30).rev() {
+        assert!(s.cache_row(event(n)));
+    }
+    s.cache_done();
+    assert_eq!(s.stats("s").forgotten, 0, "10 for good and 20 of the others");
+    for n in 0..30 {
+        assert_eq!(push(&mut s, n), Push::Duplicate, "{n}");
+    }
+    for n in 100..200 {
+        push(&mut s, n);
+    }
+    for n in (20..30).chain(190..200) {
+        assert_eq!(push(&mut s, n), Push::Duplicate, "{n}");
+    }
+    assert_eq!(push(&mut s, 0), Push::Queued, "beyond the bound a copy passes for new");
+    assert_eq!(s.stats("s").forgotten, 110);
+}

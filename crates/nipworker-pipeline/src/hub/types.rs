@@ -10,7 +10,8 @@ use crate::Source;
 /// What a subscription's reader gets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SubscriptionEvent {
-    /// An event, each id once.
+    /// An event, each id once as long as the subscription remembers it: see
+    /// [`HubConfig::seen_events`](crate::HubConfig::seen_events).
     Event {
         /// The event.
         event: Arc<Verified<Event>>,
