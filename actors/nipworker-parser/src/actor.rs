@@ -71,8 +71,9 @@ impl Actor for ParserActor {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
-        chores::take_over(&self.shared);
-        self.chores = Some(actix_rt::spawn(chores::tell_of_ended(Arc::clone(&self.shared))));
+        let claim = chores::take_over(&self.shared);
+        let chore = chores::tell_of_ended(Arc::clone(&self.shared), claim);
+        self.chores = Some(actix_rt::spawn(chore));
     }
 }
 

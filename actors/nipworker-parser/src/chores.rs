@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use nipworker_pipeline::Claim;
 use nipworker_schema::{CacheMessageT, FailureCode, StopAskingT};
 use tokio::time::sleep;
 
@@ -12,20 +13,20 @@ use crate::{config::RETRY_DELAY, drive, shared::Shared};
 const STOPS_AT_ONCE: usize = 16;
 
 /// Takes up what an earlier incarnation left: subscriptions to go on with, deadlines to set.
-pub(crate) fn take_over(shared: &Arc<Shared>) {
-    shared.hub.put_back_all();
+/// Returns the right to tell relays of those that have ended.
+pub(crate) fn take_over(shared: &Arc<Shared>) -> Claim {
     for subscription in shared.hub.unfinished() {
         actix_rt::spawn(drive::go_on(Arc::clone(shared), subscription.id));
     }
     for (id, claim) in shared.hub.waiting_for_relays() {
         drive::set_deadline(shared, id, claim);
     }
+    shared.hub.claim_abandoned()
 }
 
-/// Tells relays of subscriptions that have ended, for ever.
-pub(crate) async fn tell_of_ended(shared: Arc<Shared>) {
-    loop {
-        let ended = shared.hub.abandoned().await;
+/// Tells relays of subscriptions that have ended, until a later incarnation does.
+pub(crate) async fn tell_of_ended(shared: Arc<Shared>, claim: Claim) {
+    while let Some(ended) = shared.hub.abandoned(claim).await {
         let told = stream::iter(ended).map(|id| tell(&shared, id)).buffer_unordered(STOPS_AT_ONCE);
         let failed: Vec<Arc<str>> = told.filter_map(std::future::ready).collect().await;
         if !failed.is_empty() {

@@ -25,7 +25,8 @@ pub struct ParserConfig {
     /// For relays to send what they have stored, from when they were asked; then the subscription
     /// is complete without them. Default: 15 s.
     pub relay_deadline: Duration,
-    /// For the reader of a subscription that is to be waited for. Default: 5 s.
+    /// For the reader of a subscription that is to be waited for, per batch; one that made no room
+    /// in that time is not waited for again until half its queue is free. Default: 5 s.
     pub reader_deadline: Duration,
 }
 

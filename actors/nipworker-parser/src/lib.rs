@@ -37,7 +37,7 @@
 //! | publishes that wait for relays | [`MAX_AWAITING_RECEIPTS`] | `Failed` with code `Busy`, transient |
 //! | one request to crypto, cache | [`ParserConfig`] | `Failed`, transient |
 //! | relays' time for what they have stored | [`ParserConfig::relay_deadline`] | counted as timed out |
-//! | waiting for a slow reader that asked for it | [`ParserConfig::reader_deadline`] | oldest events are dropped |
+//! | waiting for a slow reader that asked for it | [`ParserConfig::reader_deadline`] | oldest events are dropped, without waiting again until half its queue is free |
 //!
 //! [`IngestEdge`]: nipworker_schema::IngestEdge
 //! [`ClientEdge`]: nipworker_schema::ClientEdge

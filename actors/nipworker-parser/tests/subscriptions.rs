@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use common::{
     RELAY, World, batch, eventually, ids, many, next, next_ids, notes, subscribe_request,
@@ -13,10 +16,10 @@ use nipworker_pipeline::{
     CloseReason, Overflow, Plan, RefusalKind, RelayNews, Source, SubscriptionEvent,
 };
 use nipworker_schema::{
-    ClientEdge, EndOfStoredT, FailureCode, IngestMessageT, IngestedT, RelayNoticeT,
+    ClientEdge, EndOfStoredT, FailureCode, IngestEdge, IngestMessageT, IngestedT, RelayNoticeT,
     RelayUnavailableT, SubscriptionClosedT, UnsubscribeT, UnsubscribedT,
 };
-use nipworker_signer::protocol::{Event, Filter};
+use nipworker_signer::protocol::{Attestation, Event, Filter, Verified};
 
 fn ingested(fresh: u32, duplicates: u32, refused: u32) -> IngestMessageT {
     IngestedT { fresh, duplicates, refused }.into()
@@ -222,7 +225,7 @@ fn a_reader_that_is_waited_for_gets_everything_and_holds_up_its_relay_only() {
     let mut slow = world.subscribe(spec);
     let mut other = world.subscribe(notes("other"));
     let events = many(35);
-    let message = nipworker_schema::IngestEdge::encode(batch("slow", &events));
+    let message = IngestEdge::encode(batch("slow", &events));
     let mut held = world.parser.try_ask(message).unwrap();
     eventually("the queue is full", || slow.stats().queued == 10);
     let more = many(5);
@@ -246,6 +249,34 @@ fn a_reader_that_is_waited_for_is_not_waited_for_without_end() {
     let mut stream = world.subscribe(spec);
     assert_eq!(world.ingest(batch("s", &many(35))), ingested(35, 0, 0));
     assert_eq!(next(&mut stream), SubscriptionEvent::Lagged(25));
+}
+
+#[test]
+fn a_reader_that_was_waited_for_in_vain_holds_up_no_further_batch_until_it_reads() {
+    let world = World::with(ParserConfig {
+        reader_deadline: Duration::from_secs(600),
+        ..ParserConfig::default()
+    });
+    let mut spec = notes("unread");
+    spec.queue_events = Some(10);
+    spec.overflow = Overflow::Wait;
+    let mut stream = world.subscribe(spec);
+    let events = many(100);
+    assert_eq!(world.ingest(batch("unread", &events[..10])), ingested(10, 0, 0));
+    let held = IngestEdge::encode(batch("unread", &events[10..20]));
+    let mut held = world.parser.try_ask(held).unwrap();
+    eventually("they are stored", || world.script.stored.lock().unwrap().len() == 20);
+    assert!(futures::FutureExt::now_or_never(&mut held).is_none(), "it is waited for");
+    // The time of another batch runs out.
+    let other = Arc::new(Verified::attest(many(1).remove(0), Attestation::FromEdge));
+    world.hub.offer_at_any_rate("unread", &other, &Source::relay("wss://other"));
+    let answer = futures::executor::block_on(held).unwrap().decode().unwrap();
+    assert_eq!(answer, ingested(10, 0, 0));
+    for chunk in events[20..].chunks(20) {
+        assert_eq!(world.ingest(batch("unread", chunk)), ingested(20, 0, 0));
+    }
+    assert_eq!(next(&mut stream), SubscriptionEvent::Lagged(91));
+    assert_eq!(next_ids(&mut stream, 10), ids(&events[90..]));
 }
 
 #[test]

@@ -65,17 +65,18 @@ fn names_are_unique_and_the_number_is_bounded() {
 fn a_dropped_stream_is_reported_once_and_its_name_is_free_after_relays_were_told() {
     let hub = Hub::default();
     let stream = hub.register(spec("s")).unwrap();
-    assert!(hub.abandoned().now_or_never().is_none());
+    let claim = hub.claim_abandoned();
+    assert!(hub.abandoned(claim).now_or_never().is_none());
     drop(stream);
     assert!(hub.is_empty() && hub.filters("s").is_none());
     assert_eq!(hub.register(spec("s")).unwrap_err(), HubError::InUse("s".into()));
-    let names = block_on(hub.abandoned());
+    let names = block_on(hub.abandoned(claim)).unwrap();
     assert_eq!(&*names[0], "s");
-    assert!(hub.abandoned().now_or_never().is_none(), "given once");
+    assert!(hub.abandoned(claim).now_or_never().is_none(), "given once");
     hub.put_back(&names[0]);
-    assert_eq!(block_on(hub.abandoned()), names);
-    hub.put_back_all();
-    assert_eq!(block_on(hub.abandoned()), names, "a new driver starts over");
+    assert_eq!(block_on(hub.abandoned(claim)), Some(names.clone()));
+    let claim = hub.claim_abandoned();
+    assert_eq!(block_on(hub.abandoned(claim)), Some(names), "a new driver starts over");
     hub.released("s");
     assert!(hub.register(spec("s")).is_ok());
 }
@@ -83,10 +84,11 @@ fn a_dropped_stream_is_reported_once_and_its_name_is_free_after_relays_were_told
 #[test]
 fn what_never_used_relays_needs_no_telling() {
     let hub = Hub::default();
+    let claim = hub.claim_abandoned();
     let mut local = spec("s");
     local.plan.use_relays = false;
     drop(hub.register(local).unwrap());
-    assert!(hub.abandoned().now_or_never().is_none());
+    assert!(hub.abandoned(claim).now_or_never().is_none());
     assert!(hub.register(spec("s")).is_ok());
 }
 
@@ -94,13 +96,51 @@ fn what_never_used_relays_needs_no_telling() {
 fn waiting_for_abandoned_names_is_woken_by_a_drop() {
     let hub = Hub::default();
     let stream = hub.register(spec("s")).unwrap();
+    let claim = hub.claim_abandoned();
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&count));
-    let mut waiting = hub.abandoned();
+    let mut waiting = hub.abandoned(claim);
     assert!(waiting.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
     drop(stream);
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
     assert!(waiting.poll_unpin(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
+fn who_comes_back_after_being_replaced_does_not_take_abandoned_names_from_the_successor() {
+    let hub = Hub::default();
+    let stream = hub.register(spec("s")).unwrap();
+    let counts = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
+    let wakers = counts.each_ref().map(|count| Waker::from(Arc::clone(count)));
+    let first = hub.claim_abandoned();
+    let mut old = hub.abandoned(first);
+    assert!(old.poll_unpin(&mut Context::from_waker(&wakers[0])).is_pending());
+    let mut new = hub.abandoned(hub.claim_abandoned());
+    assert_eq!(counts[0].0.load(Ordering::SeqCst), 1, "the first learns that it was replaced");
+    assert!(new.poll_unpin(&mut Context::from_waker(&wakers[1])).is_pending());
+    assert_eq!(old.poll_unpin(&mut Context::from_waker(&wakers[0])), Poll::Ready(None));
+    assert_eq!(block_on(hub.abandoned(first)), None);
+    drop(stream);
+    assert_eq!(counts[1].0.load(Ordering::SeqCst), 1, "the successor is still the one woken");
+    let names = new.poll_unpin(&mut Context::from_waker(&wakers[1]));
+    assert_eq!(names, Poll::Ready(Some(vec!["s".into()])));
+}
+
+#[test]
+fn a_relay_that_works_for_a_subscription_that_is_not_there_is_to_be_told() {
+    let hub = Hub::default();
+    let claim = hub.claim_abandoned();
+    let stream = hub.register(spec("here")).unwrap();
+    assert!(!hub.not_wanted("here"));
+    assert!(hub.not_wanted("gone") && hub.not_wanted("gone"));
+    assert_eq!(block_on(hub.abandoned(claim)), Some(vec!["gone".into()]));
+    assert!(hub.not_wanted("gone"));
+    assert!(hub.abandoned(claim).now_or_never().is_none(), "it is being taken care of");
+    hub.released("gone");
+    // A name that is in use again is not stopped by who knew it before.
+    hub.put_back(&"here".into());
+    assert!(hub.abandoned(claim).now_or_never().is_none());
+    drop(stream);
 }
 
 #[test]
@@ -191,6 +231,32 @@ fn room_comes_with_reading_and_ends_with_the_subscription() {
 }
 
 #[test]
+fn all_who_wait_for_a_reader_stop_when_one_has_waited_in_vain() {
+    let hub = Hub::default();
+    let mut small = spec("s");
+    small.queue_events = Some(4);
+    small.overflow = Overflow::Wait;
+    small.plan.use_cache = false;
+    let mut stream = hub.register(small).unwrap();
+    for n in 0..4 {
+        hub.offer("s", &shared(n), &from_relay());
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let mut cx = Context::from_waker(&waker);
+    let mut room = hub.room("s", 1);
+    assert!(room.poll_unpin(&mut cx).is_pending());
+    // What is published here waits for nobody, and says nothing about the reader.
+    hub.publish(&shared(4));
+    assert!(room.poll_unpin(&mut cx).is_pending());
+    assert_eq!(hub.offer_at_any_rate("s", &shared(5), &from_relay()), Offered::TakenWithLoss);
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(room.poll_unpin(&mut cx), Poll::Ready(true));
+    assert_eq!(hub.offer("s", &shared(6), &from_relay()), Offered::TakenWithLoss);
+    assert_eq!(numbers(&mut stream), [3, 4, 5, 6]);
+}
+
+#[test]
 fn a_query_ends_and_leaves_the_register_when_all_is_delivered() {
     let hub = Hub::default();
     let mut query = spec("q");
@@ -205,7 +271,8 @@ fn a_query_ends_and_leaves_the_register_when_all_is_delivered() {
     assert_eq!(hub.waiting_for_relays(), [("q".into(), claim)]);
     hub.deadline("q", claim);
     assert!(hub.is_empty());
-    assert_eq!(block_on(hub.abandoned()).len(), 1, "the late relay is told to stop");
+    let abandoned = block_on(hub.abandoned(hub.claim_abandoned()));
+    assert_eq!(abandoned.unwrap().len(), 1, "the late relay is told to stop");
     let items: Vec<_> = block_on(stream.collect());
     assert_eq!(items.last(), Some(&SubscriptionEvent::Closed(CloseReason::Complete)));
     assert_eq!(items.iter().filter_map(number).collect::<Vec<_>>(), [2, 1]);

@@ -123,6 +123,14 @@ impl Hub {
         true
     }
 
+    /// Whether a subscription waits for relays to have sent all they had, and the claim holds.
+    pub fn is_waiting_for_relays(&self, id: &str, claim: Claim) -> bool {
+        self.0.get(id).is_some_and(|shared| {
+            let subscription = &shared.lock().0;
+            subscription.holds(claim) && subscription.is_waiting_for_relays()
+        })
+    }
+
     /// How long relays have for what they have stored, where the subscription says so.
     pub fn relay_deadline(&self, id: &str) -> Option<Duration> {
         self.0.get(id)?.with(|subscription| subscription.plan.relay_deadline)

@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
 };
 
 use futures::task::AtomicWaker;
@@ -14,9 +15,10 @@ use nipworker_protocol::{Event, EventId, Filter, Verified};
 use super::{
     abandoned::Abandoned,
     config::{HubConfig, SubscriptionSpec},
+    room::Waiters,
     stats::SubscriptionStats,
     stream::SubscriptionStream,
-    subscription::{Push, Subscription, Waiters},
+    subscription::{Push, Subscription},
     types::{CloseReason, RelayNews, RelayState},
 };
 use crate::Source;
@@ -54,6 +56,18 @@ pub enum Offered {
     Gone,
 }
 
+impl From<Push> for Offered {
+    fn from(push: Push) -> Self {
+        match push {
+            Push::Queued | Push::Buffered => Self::Taken,
+            Push::Dropped => Self::TakenWithLoss,
+            Push::Duplicate => Self::Duplicate,
+            Push::Full => Self::Full,
+            Push::Closed => Self::Gone,
+        }
+    }
+}
+
 pub(super) struct Shared {
     pub(super) id: Arc<str>,
     state: Mutex<(Subscription, Waiters)>,
@@ -74,27 +88,31 @@ impl Shared {
 
     pub(super) fn wake_waiters(&self) {
         let wakers = self.lock().1.take_all();
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
+type Subscriptions = HashMap<Arc<str>, Arc<Shared>>;
+
 pub(super) struct Inner {
     config: HubConfig,
-    subscriptions: RwLock<HashMap<Arc<str>, Arc<Shared>>>,
+    subscriptions: RwLock<Subscriptions>,
     abandoned: Mutex<Abandoned>,
-    pub(super) abandoned_waker: AtomicWaker,
     is_closed: AtomicBool,
     pub(super) claims: AtomicU64,
 }
 
 impl Inner {
+    pub(super) fn subscriptions(&self) -> RwLockReadGuard<'_, Subscriptions> {
+        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn get(&self, id: &str) -> Option<Arc<Shared>> {
-        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.subscriptions().get(id).cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Shared>> {
-        let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
-        subscriptions.values().cloned().collect()
+        self.subscriptions().values().cloned().collect()
     }
 
     pub(super) fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
@@ -112,16 +130,11 @@ impl Inner {
             subscription.close(reason);
             subscription.plan.use_relays
         });
-        if uses_relays {
-            let mut abandoned = self.abandoned();
-            if abandoned.names.insert(Arc::clone(&shared.id)) {
-                abandoned.waiting.push_back(Arc::clone(&shared.id));
-            }
-        }
+        let waker = if uses_relays { self.abandoned().add(&shared.id) } else { None };
         subscriptions.remove(&shared.id);
         drop(subscriptions);
         shared.wake_waiters();
-        self.abandoned_waker.wake();
+        waker.into_iter().for_each(Waker::wake);
         true
     }
 }
@@ -156,7 +169,6 @@ impl Hub {
             config,
             subscriptions: RwLock::default(),
             abandoned: Mutex::default(),
-            abandoned_waker: AtomicWaker::new(),
             is_closed: AtomicBool::new(false),
             claims: AtomicU64::new(0),
         }))
@@ -221,34 +233,28 @@ impl Hub {
 
     /// Offers a live event that matches the subscription's filters.
     pub fn offer(&self, id: &str, event: &Arc<Verified<Event>>, source: &Source) -> Offered {
-        self.push(id, event, source, false)
+        let Some(shared) = self.0.get(id) else { return Offered::Gone };
+        shared.with(|subscription| subscription.push(event, source, false)).into()
     }
 
-    /// Offers a live event and drops the oldest where there is no room, whatever the policy.
+    /// Offers a live event and drops the oldest where there is no room, whatever the policy. A
+    /// reader that was waited for in vain is not waited for again until half its queue is free.
     pub fn offer_at_any_rate(
         &self,
         id: &str,
         event: &Arc<Verified<Event>>,
         source: &Source,
     ) -> Offered {
-        self.push(id, event, source, true)
-    }
-
-    fn push(
-        &self,
-        id: &str,
-        event: &Arc<Verified<Event>>,
-        source: &Source,
-        force: bool,
-    ) -> Offered {
         let Some(shared) = self.0.get(id) else { return Offered::Gone };
-        match shared.with(|subscription| subscription.push(event, source, force)) {
-            Push::Queued | Push::Buffered => Offered::Taken,
-            Push::Dropped => Offered::TakenWithLoss,
-            Push::Duplicate => Offered::Duplicate,
-            Push::Full => Offered::Full,
-            Push::Closed => Offered::Gone,
+        let (push, has_given_up) = shared.with(|subscription| {
+            let has_given_up = subscription.give_up();
+            (subscription.push(event, source, true), has_given_up)
+        });
+        if has_given_up {
+            // Others who wait for this reader need not find out by themselves.
+            shared.wake_waiters();
         }
+        push.into()
     }
 
     /// Hands an event that was published or imported here to every live subscription that it

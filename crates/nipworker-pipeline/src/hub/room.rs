@@ -1,9 +1,10 @@
 //! Waiting for a reader to make room.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use super::{
@@ -13,12 +14,13 @@ use super::{
 
 impl Hub {
     /// Waits until `events` fit into the queue, or as many as it can ever hold, or until the
-    /// subscription is gone. Cancel safe.
+    /// reader is no longer waited for, or the subscription is gone. Cancel safe.
     pub fn room(&self, id: &str, events: usize) -> RoomFuture {
         RoomFuture { shared: self.0.get(id), events, claim: None, key: None }
     }
 
-    /// As [`Hub::room`], for a page of the cache: it also ends when the claim does.
+    /// As [`Hub::room`], for a page of the cache, which waits for its reader as long as it takes.
+    /// It also ends when the claim does.
     pub fn room_for_page(&self, id: &str, claim: Claim, events: usize) -> RoomFuture {
         RoomFuture { shared: self.0.get(id), events, claim: Some(claim), key: None }
     }
@@ -43,7 +45,8 @@ impl Future for RoomFuture {
         if subscription.is_closed() || claim.is_some_and(|claim| !subscription.holds(claim)) {
             return Poll::Ready(false);
         }
-        if subscription.room() >= (*events).min(subscription.capacity()) {
+        let is_given_up = claim.is_none() && subscription.is_given_up();
+        if is_given_up || subscription.room() >= (*events).min(subscription.capacity()) {
             return Poll::Ready(true);
         }
         waiters.set(key, cx.waker());
@@ -56,5 +59,30 @@ impl Drop for RoomFuture {
         if let (Some(shared), Some(key)) = (&self.shared, self.key) {
             shared.lock().1.remove(key);
         }
+    }
+}
+
+/// Wakers of those who wait for room, each removed by the one who waits.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    next: u64,
+    wakers: HashMap<u64, Waker>,
+}
+
+impl Waiters {
+    pub(super) fn set(&mut self, key: &mut Option<u64>, waker: &Waker) {
+        let key = *key.get_or_insert_with(|| {
+            self.next += 1;
+            self.next
+        });
+        self.wakers.insert(key, waker.clone());
+    }
+
+    pub(super) fn remove(&mut self, key: u64) {
+        self.wakers.remove(&key);
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Waker> {
+        self.wakers.drain().map(|(_, waker)| waker).collect()
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Subscription {
     pub(super) filters: Arc<[Filter]>,
     pub(super) plan: Plan,
     overflow: Overflow,
+    /// The reader was waited for in vain, and has not freed half its queue since.
+    is_given_up: bool,
     capacity: usize,
     hasher: RandomState,
     /// Ids of the newest rows of the cache, hashed: what relays will send first.
@@ -82,6 +84,7 @@ impl Subscription {
             filters: spec.filters.into(),
             plan: spec.plan,
             overflow: spec.overflow,
+            is_given_up: false,
             capacity: spec.queue_events.unwrap_or(config.queue_events).max(1),
             hasher: RandomState::new(),
             newest_rows: HashSet::new(),
@@ -200,12 +203,23 @@ impl Subscription {
             self.enqueue(key, Arc::clone(event), source.clone());
             return Push::Queued;
         }
-        if self.overflow == Overflow::Wait && !force {
+        if self.overflow == Overflow::Wait && !force && !self.is_given_up {
             return Push::Full;
         }
         self.drop_oldest();
         self.enqueue(key, Arc::clone(event), source.clone());
         Push::Dropped
+    }
+
+    /// The reader was waited for and made no room. Returns whether that is new.
+    pub(super) fn give_up(&mut self) -> bool {
+        let is_new = self.room() == 0 && !self.is_given_up;
+        self.is_given_up |= is_new;
+        is_new
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     fn keep_for_later(&mut self, key: u64, event: &Arc<Verified<Event>>, source: &Source) -> Push {
@@ -354,6 +368,7 @@ impl Subscription {
             SubscriptionEvent::Event { .. } => {
                 self.queued_events -= 1;
                 self.stats.delivered += 1;
+                self.is_given_up &= self.queued_events > self.capacity / 2;
             }
             SubscriptionEvent::Relay { .. } => self.queued_news -= 1,
             _ => {}
@@ -380,31 +395,6 @@ impl Subscription {
             news_dropped: stats.news_dropped,
             relays: self.relays.iter().map(|(relay, state)| (relay.to_string(), *state)).collect(),
         }
-    }
-}
-
-/// Wakers of those who wait for room, each removed by the one who waits.
-#[derive(Debug, Default)]
-pub(super) struct Waiters {
-    next: u64,
-    wakers: HashMap<u64, std::task::Waker>,
-}
-
-impl Waiters {
-    pub(super) fn set(&mut self, key: &mut Option<u64>, waker: &std::task::Waker) {
-        let key = *key.get_or_insert_with(|| {
-            self.next += 1;
-            self.next
-        });
-        self.wakers.insert(key, waker.clone());
-    }
-
-    pub(super) fn remove(&mut self, key: u64) {
-        self.wakers.remove(&key);
-    }
-
-    pub(super) fn take_all(&mut self) -> Vec<std::task::Waker> {
-        self.wakers.drain().map(|(_, waker)| waker).collect()
     }
 }
 

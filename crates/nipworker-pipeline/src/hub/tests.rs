@@ -208,6 +208,27 @@ fn the_cursor_stands_behind_the_last_row_even_if_the_reader_had_it() {
 }
 
 #[test]
+fn a_reader_that_was_waited_for_in_vain_is_waited_for_again_when_half_its_queue_is_free() {
+    let mut s = live(4, Overflow::Wait);
+    assert!(!s.give_up(), "there is room");
+    for n in 0..4 {
+        push(&mut s, n);
+    }
+    assert_eq!(push(&mut s, 4), Push::Full);
+    assert!(s.give_up() && !s.give_up());
+    assert_eq!(push(&mut s, 4), Push::Dropped, "nobody waits a second time");
+    assert_eq!(rest(&mut s)[..2], ["lagged 1", "1"]);
+    for n in 5..9 {
+        assert_eq!(push(&mut s, n), Push::Queued);
+    }
+    assert_eq!(push(&mut s, 9), Push::Full, "it has read: it is waited for");
+    s.give_up();
+    s.pop();
+    push(&mut s, 9);
+    assert_eq!(push(&mut s, 10), Push::Dropped, "one place is not enough");
+}
+
+#[test]
 fn copies_of_the_newest_rows_are_known_whatever_came_after_and_what_is_forgotten_is_counted() {
     let mut spec = SubscriptionSpec::new("s", vec![Filter::new()]);
     spec.queue_events = Some(10_000);
