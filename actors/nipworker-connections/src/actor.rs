@@ -11,7 +11,7 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, Running, SpawnHandle};
 use futures::{FutureExt, channel::oneshot};
 use nipworker_relay::{
-    ConnectionId, DeliveryId, Effect, PublishId, Receipt, RelayBook, RelayConfig, RelayPool,
+    ConnectionId, DeliveryId, Effect, Loss, PublishId, Receipt, RelayBook, RelayConfig, RelayPool,
     RelayUrl,
     transport::{
         CloseFrame, Connection, FrameSink, FrameStream, Incoming, Outgoing, TransportError,
@@ -67,6 +67,7 @@ pub fn child(address: Address<Connections>, dependencies: Dependencies) -> Child
     })
     .restart(RESTART)
     .hang_limit(HANG_LIMIT)
+    .shutdown(SHUTDOWN)
 }
 
 /// Holds the sockets; see the [crate](crate).
@@ -90,7 +91,7 @@ pub(crate) enum Outcome {
     Dialled(RelayUrl, ConnectionId, Result<Connection, TransportError>),
     Read(RelayUrl, ConnectionId, FrameStream, Vec<Incoming>, Option<TransportError>),
     Written(RelayUrl, ConnectionId, FrameSink, Result<usize, TransportError>),
-    Delivered(RelayUrl, DeliveryId, usize),
+    Delivered(RelayUrl, DeliveryId, Vec<Loss>),
     Farewell,
 }
 
@@ -134,8 +135,8 @@ impl Connections {
                 Effect::Deliver { relay, delivery, deliveries } => {
                     let parser = self.parser.clone();
                     self.begin(async move {
-                        let lost = deliver::deliver(parser, relay.clone(), deliveries).await;
-                        Outcome::Delivered(relay, delivery, lost)
+                        let losses = deliver::deliver(parser, relay.clone(), deliveries).await;
+                        Outcome::Delivered(relay, delivery, losses)
                     });
                 }
                 Effect::Receipts { publish, receipts } => {
@@ -377,8 +378,8 @@ impl Owner for Connections {
                     }
                 }
             }
-            Outcome::Delivered(relay, delivery, lost) => {
-                self.pool.delivered(now, &relay, delivery, lost)
+            Outcome::Delivered(relay, delivery, losses) => {
+                self.pool.delivered(now, &relay, delivery, &losses)
             }
             Outcome::Farewell => return,
         };

@@ -18,8 +18,11 @@
 //!   next one takes the [`RelayBook`] over, dials every relay and asks every subscription again
 //!   from its last delivered event on. Who waited for `EventReceipts` gets a failure that may be
 //!   tried again; the event is still sent to relays that have not got it, within its time.
-//! * **Poison:** events that the parser cannot take are tried again as a whole, then one by one;
-//!   those that fail alone as well are counted as lost.
+//! * **A parser that cannot take events now** (its store is full, say) is waited for, however long
+//!   that lasts; the relay is not read meanwhile, and nothing is lost.
+//! * **Poison:** events that the parser fails over are tried again as a whole, then one by one;
+//!   those that fail alone as well are counted as lost, and asked for again when the relay is
+//!   next connected.
 //!
 //! [`RelayEdge`]: nipworker_schema::RelayEdge
 //! [`IngestEdge`]: nipworker_schema::IngestEdge

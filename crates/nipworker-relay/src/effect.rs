@@ -123,6 +123,15 @@ pub enum Delivery {
     },
 }
 
+/// Events of a [`Delivery`] that reached nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Whose.
+    pub subscription: Arc<str>,
+    /// How many.
+    pub events: usize,
+}
+
 /// What became of an event at one relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,6 +17,8 @@
 //!   places to queries; who finds none is told that it waits, and has its turn when one is free.
 //! * **A receipt is true.** Each relay of a publish is reported exactly once: accepted, refused,
 //!   no answer, or not connected. See [`ReceiptStatus`].
+//! * **What was lost is asked for again.** A subscription whose events could not be handed on goes
+//!   on from before them when the relay is next connected.
 //! * **Back-pressure reaches the socket.** A relay is not read ([`Effect::Read`]) while what it
 //!   sent before is not yet [delivered](RelayPool::delivered).
 //! * **A replaced socket is deaf.** Each connection has a [`ConnectionId`]; what an older one
@@ -44,7 +46,7 @@ pub use backoff::{Backoff, BackoffConfig};
 pub use book::{BookLease, RelayBook};
 pub use config::{ConfigError, RelayConfig};
 pub use effect::{
-    ConnectionId, Delivery, DeliveryId, Effect, Now, PublishId, Receipt, ReceiptStatus,
+    ConnectionId, Delivery, DeliveryId, Effect, Loss, Now, PublishId, Receipt, ReceiptStatus,
 };
 pub use pool::RelayPool;
 pub use request::{OpenRequest, PublishRequest, RequestError};

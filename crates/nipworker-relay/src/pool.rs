@@ -11,8 +11,8 @@ use nipworker_transport::{Incoming, TransportError};
 use serde_json::value::RawValue;
 
 use crate::{
-    BookLease, ConnectionId, Delivery, DeliveryId, Effect, Now, PublishId, Receipt, ReceiptStatus,
-    RelayBook, RelayConfig,
+    BookLease, ConnectionId, Delivery, DeliveryId, Effect, Loss, Now, PublishId, Receipt,
+    ReceiptStatus, RelayBook, RelayConfig,
     book::{BookedPart, BookedPublish, BookedRequest},
     effect::Out,
     request::{OpenRequest, PublishRequest, RequestError},
@@ -214,16 +214,17 @@ impl RelayPool {
         self.session(relay, |session| session.written(connection, messages));
     }
 
-    /// What [`Effect::Deliver`] carried was handed on, or given up for good: then `lost` is the
-    /// number of events that reached nobody.
+    /// What [`Effect::Deliver`] carried was handed on, or given up: then `losses` tells whose
+    /// events reached nobody. Those subscriptions are asked from before these events on when the
+    /// relay is next connected.
     pub fn delivered(
         &mut self,
         now: Now,
         relay: &RelayUrl,
         delivery: DeliveryId,
-        lost: usize,
+        losses: &[Loss],
     ) -> Vec<Effect> {
-        self.with(relay, |session, out| session.delivered(now, delivery, lost, out))
+        self.with(relay, |session, out| session.delivered(now, delivery, losses, out))
     }
 
     /// Does what is due. Calling it too early or too often changes nothing.

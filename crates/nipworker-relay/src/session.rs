@@ -28,8 +28,8 @@ use rand::{SeedableRng, rngs::SmallRng};
 use self::places::Waiting;
 pub(crate) use self::{publishes::Outbound, subscriptions::Subscription};
 use crate::{
-    Backoff, ConnectionId, Delivery, DeliveryId, Effect, LinkState, Now, PublishId, RelayConfig,
-    effect::Out, stats::RelayStats,
+    Backoff, ConnectionId, Delivery, DeliveryId, Effect, LinkState, Loss, Now, PublishId,
+    RelayConfig, effect::Out, stats::RelayStats,
 };
 
 /// How much longer than the transport's own limit an attempt may take.
@@ -192,12 +192,23 @@ impl RelaySession {
         }
     }
 
-    pub(crate) fn delivered(&mut self, now: Now, delivery: DeliveryId, lost: usize, out: &mut Out) {
+    pub(crate) fn delivered(
+        &mut self,
+        now: Now,
+        delivery: DeliveryId,
+        losses: &[Loss],
+        out: &mut Out,
+    ) {
         if self.delivering != Some(delivery) {
             return;
         }
         self.delivering = None;
-        self.stats.lost_events.add(lost as u64);
+        for Loss { subscription, events } in losses {
+            self.stats.lost_events.add(*events as u64);
+            if let Some(subscription) = self.subscriptions.get_mut(subscription) {
+                subscription.lost_events();
+            }
+        }
         if self.outbox.is_empty() {
             self.note_progress(out);
         }

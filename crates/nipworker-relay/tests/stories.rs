@@ -820,6 +820,56 @@ fn an_end_that_comes_after_a_restart_is_told_although_the_relay_was_unavailable_
 }
 
 #[test]
+fn events_that_were_lost_on_the_way_are_asked_for_again() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.open("stored", topic("b"), vec![], false);
+    sim.open("live", topic("a"), vec![], false);
+    let first = sim.event("a");
+    sim.appear(0, &first);
+    sim.advance(secs(1_000));
+    sim.hold_deliveries = true;
+    let lost = sim.event("a");
+    sim.appear(0, &lost);
+    sim.hold_deliveries = false;
+    sim.lose_one();
+    assert_eq!(sim.book.report()[0].lost_events, 1);
+    // What comes later is no reason to begin behind the loss.
+    sim.advance(secs(1_000));
+    let later = sim.event("a");
+    sim.appear(0, &later);
+    let overlap = sim.config.resubscribe_overlap_secs;
+    for restart in [false, true] {
+        if restart {
+            sim.restart();
+        } else {
+            sim.kill(0);
+            sim.revive(0);
+            sim.advance(secs(60));
+        }
+        let (_, filters) =
+            sim.relay(0).asked.iter().rfind(|(_, f)| f[0].tags == topic("a")[0].tags).unwrap();
+        let from = if restart { later.created_at } else { first.created_at };
+        assert_eq!(filters[0].since, Some(from - overlap), "after a restart: {restart}");
+        assert!(sim.delivered_ids("live").contains(&lost.id.to_string()));
+    }
+}
+
+#[test]
+fn stored_events_that_were_lost_are_all_asked_for_again() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    let stored = sim.event("a");
+    sim.appear(0, &stored);
+    sim.hold_deliveries = true;
+    sim.open("s", vec![Filter::new().tag('t', ["a"]).limit(10)], vec![], false);
+    sim.lose_one();
+    sim.release();
+    assert_eq!(sim.count(0, is_eose), 1);
+    sim.advance(secs(1_000));
+    sim.restart();
+    assert_eq!(sim.delivered_ids("s"), [stored.id.to_string()]);
+}
+
+#[test]
 fn a_retry_that_was_due_on_a_lost_connection_asks_nothing_twice() {
     let config = RelayConfig { max_open_subscriptions: 1, ..RelayConfig::default() };
     let mut sim = Sim::new(1, config);

@@ -27,6 +27,10 @@ pub(crate) struct Subscription {
     /// The subscription has everything up to this time (unix seconds); `None` until its stored
     /// events were complete once.
     anchor: Option<i64>,
+    /// The anchor when everything that came before was handed on: the one in the book.
+    safe_anchor: Option<i64>,
+    /// Events were lost since it was asked: the anchor stays before them until it is asked again.
+    is_held: bool,
     asked: Asked,
 }
 
@@ -55,8 +59,25 @@ impl Subscription {
             deadline: request.deadline,
             told: part.told,
             anchor: part.anchor,
+            safe_anchor: part.anchor,
+            is_held: false,
             asked: Asked::No,
         }
+    }
+
+    /// Events that came could not be handed on. They are asked for again with the next REQ, so
+    /// nothing that comes before that may move the anchor past them.
+    pub(super) fn lost_events(&mut self) {
+        self.anchor = self.safe_anchor;
+        self.is_held = true;
+    }
+
+    /// Asks, from the anchor on.
+    fn ask(&mut self, wire: String, now: Now, overlap_secs: i64) -> String {
+        let frame = self.frame(&wire, overlap_secs);
+        self.is_held = false;
+        self.asked = Asked::Open { wire, at: now.monotonic, complete: false, newest: None };
+        frame
     }
 
     fn frame(&self, wire: &str, overlap_secs: i64) -> String {
@@ -71,6 +92,9 @@ impl Subscription {
 
     /// Whether the time of a further event can change anything: none counts beyond `now`.
     pub(super) fn may_learn(&self, now: Now) -> bool {
+        if self.is_held {
+            return false;
+        }
         match &self.asked {
             Asked::Open { complete: true, .. } => self.anchor < Some(now.unix),
             Asked::Open { newest, .. } => *newest < Some(now.unix),
@@ -98,6 +122,9 @@ impl Subscription {
             return None;
         }
         let at = *at;
+        if self.is_held {
+            return Some(at);
+        }
         let limited = self.filters.iter().any(|filter| filter.limit.is_some());
         // Without any event there is no last seen time. A limited subscription goes on from here,
         // another one simply asks for everything again.
@@ -196,13 +223,8 @@ impl RelaySession {
             live += usize::from(!subscription.close_on_eose);
             self.last_wire += 1;
             let wire = format!("{:x}", self.last_wire);
-            let frame = subscription.frame(&wire, self.config.resubscribe_overlap_secs);
-            subscription.asked = Asked::Open {
-                wire: wire.clone(),
-                at: now.monotonic,
-                complete: false,
-                newest: None,
-            };
+            let overlap = self.config.resubscribe_overlap_secs;
+            let frame = subscription.ask(wire.clone(), now, overlap);
             self.wire.insert(wire, name);
             self.transmit(Outgoing::Text(frame), out);
         }
@@ -306,7 +328,9 @@ impl RelaySession {
             }
         }
         for name in std::mem::take(&mut self.dirty) {
-            if let Some(Subscription { anchor, told, .. }) = self.subscriptions.get(&name) {
+            if let Some(subscription) = self.subscriptions.get_mut(&name) {
+                subscription.safe_anchor = subscription.anchor;
+                let Subscription { anchor, told, .. } = subscription;
                 let step = Step::At { anchor: *anchor, told: *told };
                 let relay = self.url.clone();
                 out.progress.push(Progress { relay, subscription: name, step });

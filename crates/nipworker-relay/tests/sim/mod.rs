@@ -12,7 +12,7 @@ use nipworker_protocol::{
     ClientMessage, Event, PublicKey, RelayMessage, Signature, Tag, UnsignedEvent,
 };
 use nipworker_relay::{
-    ConnectionId, Delivery, DeliveryId, Effect, Filter, Now, OpenRequest, PublishId,
+    ConnectionId, Delivery, DeliveryId, Effect, Filter, Loss, Now, OpenRequest, PublishId,
     PublishRequest, Receipt, RelayBook, RelayConfig, RelayPool, RelayUrl,
     transport::{Incoming, Outgoing, TransportError},
 };
@@ -358,9 +358,25 @@ impl Sim {
     pub fn release_one(&mut self) -> bool {
         let Some((relay, delivery, deliveries)) = self.held.pop_front() else { return false };
         self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
-        let effects = self.pool.delivered(self.now(), &relay, delivery, 0);
+        let effects = self.pool.delivered(self.now(), &relay, delivery, &[]);
         self.perform(effects);
         true
+    }
+
+    /// Gives up the events of what was held first; the rest of it is handed on.
+    pub fn lose_one(&mut self) {
+        let (relay, delivery, deliveries) = self.held.pop_front().unwrap();
+        let mut losses = Vec::new();
+        for one in deliveries {
+            match one {
+                Delivery::Events { subscription, events } => {
+                    losses.push(Loss { subscription, events: events.len() });
+                }
+                other => self.log.push((relay.clone(), other)),
+            }
+        }
+        let effects = self.pool.delivered(self.now(), &relay, delivery, &losses);
+        self.perform(effects);
     }
 
     /// Rings the timer although nothing may be due.
@@ -499,7 +515,7 @@ impl Sim {
                     return Vec::new();
                 }
                 self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
-                self.pool.delivered(now, &relay, delivery, 0)
+                self.pool.delivered(now, &relay, delivery, &[])
             }
             Effect::Receipts { publish, receipts } => {
                 assert!(self.receipts.insert(publish, receipts).is_none(), "reported twice");
