@@ -18,8 +18,8 @@
 //! # When neighbours fail
 //!
 //! A request to crypto or cache that can be repeated is repeated once. When a batch fails again,
-//! its items go one by one, so that the one that makes a worker fail is found: it is refused as
-//! unverifiable, or its outcome is `Failed`, and the others pass. Beyond [`MAX_BAD_ITEMS`] such
+//! its items go one by one, twice at most, so that the one that makes a worker fail is found: it is
+//! refused as unverifiable, or its outcome is `Failed`, and the others pass. Beyond [`MAX_BAD_ITEMS`] such
 //! items, or when a worker is away for another reason, the asker gets `Failed`, transient. Events
 //! that were verified reach their readers even when the cache cannot store them; they do not
 //! become known then, so that a repeated batch is stored.

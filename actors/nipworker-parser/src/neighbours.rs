@@ -182,8 +182,9 @@ impl Neighbours {
     }
 }
 
-/// Asks for all items at once; once more if that may help; then for each by itself, where a
-/// failure concerns that item only.
+/// Asks for all items at once; once more if that may help; then for each by itself, once more
+/// again, where a failure concerns that item only. An innocent one that was in a worker's hand when
+/// it broke for another reason passes the second time.
 async fn isolate<I, O>(
     items: &[I],
     ask: impl AsyncFn(&[I]) -> Result<Vec<O>, Trouble>,
@@ -201,12 +202,11 @@ async fn isolate<I, O>(
             Err(unexpected(format_args!("{got} answers for {wanted} items")))
         }
     };
-    match ask(items).await {
-        Ok(answers) => return Ok(answers),
-        Err(trouble) if !trouble.may_repeat() => return Err(trouble.failed),
-        Err(_) => {}
-    }
-    let trouble = match ask(items).await {
+    let ask_twice = async |items: &[I]| match ask(items).await {
+        Err(trouble) if trouble.may_repeat() => ask(items).await,
+        answer => answer,
+    };
+    let trouble = match ask_twice(items).await {
         Ok(answers) => return Ok(answers),
         Err(trouble) => trouble,
     };
@@ -219,9 +219,13 @@ async fn isolate<I, O>(
     let mut answers = Vec::with_capacity(items.len());
     let mut bad_items = 0;
     for item in items {
-        match ask(std::slice::from_ref(item)).await {
+        let item = std::slice::from_ref(item);
+        let may_be_bad = bad_items < MAX_BAD_ITEMS;
+        // When no further item may be bad, each failure costs the worker a restart for nothing.
+        let answer = if may_be_bad { ask_twice(item).await } else { ask(item).await };
+        match answer {
             Ok(answer) => answers.extend(answer),
-            Err(trouble) if trouble.may_be_poison && bad_items < MAX_BAD_ITEMS => {
+            Err(trouble) if trouble.may_be_poison && may_be_bad => {
                 bad_items += 1;
                 tracing::warn!(reason = trouble.failed.reason, "an item makes a worker fail");
                 answers.push(quarantine(trouble.failed.reason));

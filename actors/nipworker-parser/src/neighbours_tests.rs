@@ -39,7 +39,7 @@ fn the_item_that_makes_a_worker_fail_is_found_and_the_others_pass() {
     let answers = result.unwrap();
     assert_eq!((answers[0].as_str(), answers[1].as_str(), answers[3].as_str()), ("2", "4", "8"));
     assert!(answers[2].contains("poison"), "{}", answers[2]);
-    assert_eq!(asked, [4, 4, 1, 1, 1, 1]);
+    assert_eq!(asked, [4, 4, 1, 1, 1, 1, 1], "the bad one twice");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_single_item_is_asked_for_twice_at_most() {
 fn too_many_bad_items_are_the_workers_fault() {
     let (result, asked) = run(&[1, 2, 3, 4, 5, 6], &[1, 2, 3, 4]);
     assert!(result.unwrap_err().transient);
-    assert_eq!(asked, [6, 6, 1, 1, 1, 1]);
+    assert_eq!(asked, [6, 6, 1, 1, 1, 1, 1, 1, 1]);
 }
 
 #[test]
@@ -65,6 +65,21 @@ fn a_failure_that_passes_is_not_noticed() {
         |_| 0,
     ));
     assert_eq!(result, Ok(vec![5]));
+}
+
+#[test]
+fn an_innocent_item_is_not_blamed_for_a_panic_that_has_another_reason() {
+    let number = Cell::new(0);
+    let result = block_on(isolate(
+        &[1, 2, 3],
+        async |items: &[i32]| {
+            number.set(number.get() + 1);
+            // Twice with the whole batch, then once with the second item alone.
+            if [1, 2, 4].contains(&number.get()) { Err(poison()) } else { Ok(items.to_vec()) }
+        },
+        |_| 0,
+    ));
+    assert_eq!(result, Ok(vec![1, 2, 3]));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_batch_full_of_poison_is_given_up_as_a_transient_failure() {
     let answer = world.ingest(batch("s", &events));
     let failed = answer.as_failed().unwrap();
     assert!(failed.transient && failed.code == FailureCode::Worker, "{failed}");
-    assert_eq!(world.script.crypto_panicked.load(Ordering::SeqCst), 2 + MAX_BAD_ITEMS + 1);
+    assert_eq!(world.script.crypto_panicked.load(Ordering::SeqCst), 2 + 2 * MAX_BAD_ITEMS + 1);
 }
 
 #[test]
