@@ -88,7 +88,10 @@ pub(crate) async fn publish(
         }
         Ok(_) => Err(failed(FailureCode::Worker, "cache did not answer with receipts", false)),
         Err(error) => {
-            let reason = format!("the event is stored, but was not sent: {}", error.reason);
+            // It may have reached some of them before the answer was lost.
+            let stored =
+                if outcome.status == PutStatus::Ephemeral { "" } else { "the event is stored; " };
+            let reason = format!("{stored}what relays did with it is not known: {}", error.reason);
             Err(failed(error.code, reason, error.transient))
         }
     }

@@ -121,13 +121,17 @@ fn what_is_imported_reaches_live_subscriptions_once() {
     assert_eq!(stream.try_next(), None);
 }
 
-fn publish(world: &World, event: &Event, relays: &[&str]) -> nipworker_schema::PublishedT {
-    let answer = world.client(PublishT {
+fn try_publish(world: &World, event: &Event, relays: &[&str]) -> ClientMessageT {
+    world.client(PublishT {
         event: event.into(),
         relays: relays.iter().map(|relay| (*relay).to_owned()).collect(),
         use_relays: !relays.is_empty(),
         timeout_ms: 1_000,
-    });
+    })
+}
+
+fn publish(world: &World, event: &Event, relays: &[&str]) -> nipworker_schema::PublishedT {
+    let answer = try_publish(world, event, relays);
     answer.as_published().unwrap_or_else(|| panic!("{answer:?}")).clone()
 }
 
@@ -167,6 +171,22 @@ fn what_is_stored_reaches_live_subscriptions_even_if_the_first_answer_was_lost()
     world.import(events.iter().map(Event::to_json).collect());
     assert_eq!(stream.try_next(), None);
     assert_eq!(world.script.stored.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn nobody_is_told_that_an_event_was_not_sent_when_only_the_answer_was_lost() {
+    let world = World::new();
+    let signer = PrivateKeySigner::generate().unwrap();
+    for (kind, stored) in [(1, "the event is stored; "), (20_001, "")] {
+        let event = signed(&signer, kind, 1);
+        world.script.cache_panics_after_sending.store(1, Ordering::SeqCst);
+        let answer = try_publish(&world, &event, &[RELAY]);
+        let failed = answer.as_failed().unwrap();
+        assert!(failed.transient && failed.code == FailureCode::Worker, "{failed}");
+        let wanted = format!("{stored}what relays did with it is not known: ");
+        assert!(failed.reason.starts_with(&wanted), "{}", failed.reason);
+        assert_eq!(world.script.sent.lock().unwrap().last(), Some(&event.id));
+    }
 }
 
 #[test]

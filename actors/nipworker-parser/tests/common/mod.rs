@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     convert::Infallible,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -46,6 +46,8 @@ pub struct Script {
     pub cache_panics: AtomicUsize,
     /// So many of the next batches of events make the cache panic after they were stored.
     pub cache_panics_after_storing: AtomicUsize,
+    /// So many of the next events make the cache panic after they were sent.
+    pub cache_panics_after_sending: AtomicUsize,
     /// The cache answers with a failure of its store.
     pub cache_fails: AtomicBool,
     /// Neighbours keep requests until this is false again.
@@ -59,6 +61,8 @@ pub struct Script {
     pub pages: AtomicUsize,
     pub asked: Mutex<Vec<String>>,
     pub stopped: Mutex<Vec<String>>,
+    /// Called when relays are to be asked, after that was noted.
+    pub on_ask: Mutex<Option<Box<dyn FnMut() + Send>>>,
     pub sent: Mutex<Vec<EventId>>,
 }
 
@@ -109,7 +113,7 @@ impl Handler<CryptoEdge> for Crypto {
     }
 }
 
-struct Cache(Arc<Script>);
+pub struct Cache(Arc<Script>);
 
 impl Actor for Cache {
     type Context = Context<Self>;
@@ -176,6 +180,11 @@ impl Handler<CacheEdge> for Cache {
             CacheMessageT::QueryPage(query) => CacheEdge::encode(self.page(*query)),
             CacheMessageT::AskRelays(ask) => {
                 script.asked.lock().unwrap().push(ask.subscription);
+                if let Some(on_ask) =
+                    &mut *script.on_ask.lock().unwrap_or_else(PoisonError::into_inner)
+                {
+                    on_ask();
+                }
                 CacheEdge::encode(RelaysAskedT { relays: ask.relays })
             }
             CacheMessageT::StopAsking(stop) => {
@@ -185,6 +194,8 @@ impl Handler<CacheEdge> for Cache {
             CacheMessageT::StoreAndSend(send) => {
                 let event = Event::from(send.event);
                 script.sent.lock().unwrap().push(event.id);
+                let is_lost = Script::strikes(&script.cache_panics_after_sending);
+                assert!(!is_lost, "injected panic of cache after sending");
                 let outcome = self.put(event).into();
                 let receipts = send
                     .relays
@@ -233,6 +244,7 @@ pub struct World {
     pub hub: Hub,
     pub pipeline: Arc<Pipeline>,
     pub script: Arc<Script>,
+    pub cache: Address<Cache>,
     pub parser: Address<ParserActor>,
     pub supervisor: SupervisorHandle,
 }
@@ -268,13 +280,13 @@ impl World {
                     .backoff(Backoff::NONE),
             )
             .child(
-                ChildSpec::new(cache, move |_| Ok::<_, Infallible>(Cache(two.clone())))
+                ChildSpec::new(cache.clone(), move |_| Ok::<_, Infallible>(Cache(two.clone())))
                     .backoff(Backoff::NONE),
             )
             .child(ParserActor::child(parser.clone(), parts).backoff(Backoff::NONE))
             .start_blocking()
             .unwrap();
-        Self { hub, pipeline, script, parser, supervisor }
+        Self { hub, pipeline, script, cache, parser, supervisor }
     }
 
     pub fn client(&self, message: impl Into<ClientMessageT>) -> ClientMessageT {
