@@ -31,6 +31,7 @@ pub(crate) fn check(shared: &Shared, batch: EventBatchT) -> Result<Batch, Ingest
     let source = Source::relay(relay);
     let Some(filters) = shared.hub.filters(&subscription) else {
         shared.pipeline.refuse_unseen(&source, events.len(), &Refusal::NoSubscription);
+        shared.hub.not_wanted(&subscription);
         return Err(IngestedT { refused: count(events.len()), ..IngestedT::default() });
     };
     let is_seen = |id: &_| shared.hub.has_seen(&subscription, id);
@@ -125,6 +126,7 @@ pub(crate) fn relay_says(shared: &Shared, message: IngestMessageT) -> bool {
     match message {
         IngestMessageT::EndOfStored(it) => {
             hub.relay(&it.subscription, &it.relay.into(), RelayNews::EndOfStored);
+            hub.not_wanted(&it.subscription);
         }
         IngestMessageT::SubscriptionClosed(it) => {
             hub.relay(&it.subscription, &it.relay.into(), RelayNews::Closed(it.message));

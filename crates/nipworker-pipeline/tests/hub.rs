@@ -136,6 +136,11 @@ fn a_relay_that_works_for_a_subscription_that_is_not_there_is_to_be_told() {
     assert_eq!(block_on(hub.abandoned(claim)), Some(vec!["gone".into()]));
     assert!(hub.not_wanted("gone"));
     assert!(hub.abandoned(claim).now_or_never().is_none(), "it is being taken care of");
+    // Relays may have been asked after they were told: they are told once more.
+    hub.put_back(&"gone".into());
+    hub.released("gone");
+    assert_eq!(hub.register(spec("gone")).unwrap_err(), HubError::InUse("gone".into()));
+    assert_eq!(block_on(hub.abandoned(claim)), Some(vec!["gone".into()]));
     hub.released("gone");
     // A name that is in use again is not stopped by who knew it before.
     hub.put_back(&"here".into());

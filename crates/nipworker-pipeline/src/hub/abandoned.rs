@@ -53,9 +53,14 @@ impl Hub {
         AbandonedFuture { hub: self.clone(), claim }
     }
 
-    /// Relays know that a subscription has ended: its name may be used again.
+    /// Relays know that a subscription has ended: its name may be used again, unless it was put
+    /// back meanwhile.
     pub fn released(&self, id: &str) {
-        self.0.abandoned().names.remove(id);
+        let mut abandoned = self.0.abandoned();
+        // Unless somebody has seen a relay work for it since.
+        if !abandoned.waiting.iter().any(|waiting| **waiting == *id) {
+            abandoned.names.remove(id);
+        }
     }
 
     /// Relays could not be told that a subscription has ended; [`Hub::abandoned`] will give its
