@@ -21,18 +21,19 @@ use crate::{
 /// A subscription and the right to drive it.
 pub(crate) struct Driver {
     claim: Claim,
-    pub(crate) subscription: Progress,
+    subscription: Progress,
+    /// What it has done so far.
+    done: SubscribedT,
 }
 
 /// Claims a registered subscription.
 pub(crate) fn begin(hub: &Hub, id: &str) -> Option<Driver> {
     let (claim, subscription) = hub.begin(id)?;
-    Some(Driver { claim, subscription })
+    Some(Driver { claim, subscription, done: SubscribedT::default() })
 }
 
 fn ended() -> FailedT {
-    let reason = "the subscription has ended or another request goes on with it";
-    failed(FailureCode::Closed, reason, false)
+    failed(FailureCode::Closed, "the subscription has ended", false)
 }
 
 fn wrong_answer() -> FailedT {
@@ -46,19 +47,41 @@ impl Driver {
 
     /// Goes on from where the subscription stands until relays have been asked. Safe to be
     /// dropped at any point and begun again.
-    pub(crate) async fn run(self, shared: &Arc<Shared>) -> Result<SubscribedT, FailedT> {
-        let cached = if self.subscription.cache_done { 0 } else { self.replay(shared).await? };
-        let mut relays = Vec::new();
-        if self.subscription.plan.use_relays && !self.subscription.relays_asked {
-            relays = self.ask_relays(shared).await?;
-            set_deadline(shared, Arc::clone(&self.subscription.id), self.claim);
+    ///
+    /// When another driver takes over, the subscription is in good hands: what was done until then
+    /// is the answer.
+    pub(crate) async fn run(mut self, shared: &Arc<Shared>) -> Result<SubscribedT, FailedT> {
+        match self.drive(shared).await {
+            Err(_) if self.is_replaced(&shared.hub) => Ok(self.done),
+            Err(failed) => Err(failed),
+            Ok(()) => Ok(self.done),
         }
-        Ok(SubscribedT { relays, cached })
     }
 
-    async fn replay(&self, shared: &Shared) -> Result<u64, FailedT> {
-        let (hub, id) = (&shared.hub, &self.subscription.id);
-        let mut cached = 0;
+    /// Whether the subscription is there, and another driver has it.
+    fn is_replaced(&self, hub: &Hub) -> bool {
+        let id = &self.subscription.id;
+        hub.cursor(id, self.claim).is_none() && hub.progress(id).is_some()
+    }
+
+    async fn drive(&mut self, shared: &Arc<Shared>) -> Result<(), FailedT> {
+        if !self.subscription.cache_done {
+            self.replay(shared).await?;
+        }
+        if self.subscription.plan.use_relays && !self.subscription.relays_asked {
+            self.done.relays = self.ask_relays(shared).await?;
+        }
+        // The deadline of whoever asked them ended with the claim.
+        let id = &self.subscription.id;
+        if shared.hub.is_waiting_for_relays(id, self.claim) {
+            set_deadline(shared, Arc::clone(id), self.claim);
+        }
+        Ok(())
+    }
+
+    async fn replay(&mut self, shared: &Shared) -> Result<(), FailedT> {
+        let (hub, id) = (&shared.hub, Arc::clone(&self.subscription.id));
+        let id = &*id;
         loop {
             // The reader sets the pace: a page is fetched when there is room for it.
             hub.room_for_page(id, self.claim, PAGE_EVENTS).await;
@@ -69,9 +92,9 @@ impl Driver {
                 .events
                 .into_iter()
                 .map(|row| Verified::attest(Event::from(row), Attestation::FromStore));
-            cached += hub.cache_page(id, self.claim, rows).ok_or_else(ended)? as u64;
+            self.done.cached += hub.cache_page(id, self.claim, rows).ok_or_else(ended)? as u64;
             if is_last {
-                return if hub.cache_done(id, self.claim) { Ok(cached) } else { Err(ended()) };
+                return if hub.cache_done(id, self.claim) { Ok(()) } else { Err(ended()) };
             }
         }
     }
@@ -103,19 +126,20 @@ impl Driver {
             close_on_eose: plan.close_on_eose,
             relay_timeout_ms: shared.hub.relay_deadline(id).map_or(0, milliseconds),
         };
-        match shared.neighbours.cache(request).await? {
-            CacheMessageT::RelaysAsked(asked) => {
+        let answer = match shared.neighbours.cache(request).await {
+            Ok(CacheMessageT::RelaysAsked(asked)) => {
                 let RelaysAskedT { relays } = *asked;
-                if shared.hub.relays_asked(id, relays.iter().map(String::as_str)) {
-                    Ok(relays)
-                } else {
-                    // It ended while relays were being asked; they may not have been told yet.
-                    shared.hub.put_back(id);
-                    Err(ended())
-                }
+                let is_there = shared.hub.relays_asked(id, relays.iter().map(String::as_str));
+                if is_there { Ok(relays) } else { Err(ended()) }
             }
-            _ => Err(wrong_answer()),
+            Ok(_) => Err(wrong_answer()),
+            Err(error) => Err(error),
+        };
+        if answer.is_err() {
+            // If it has ended meanwhile, relays may have been told so before they were asked.
+            shared.hub.put_back(id);
         }
+        answer
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::atomic::Ordering;
+use std::sync::{Mutex, atomic::Ordering};
 
 use common::{
     RELAY, World, batch, eventually, ids, many, next, next_ids, notes, subscribe_request,
@@ -162,6 +162,53 @@ fn a_new_parser_reads_on_in_the_cache_and_asks_the_relays() {
     }
     // Whoever asked has an answer, of one kind or the other.
     drop(block_on(asked));
+}
+
+#[test]
+fn a_panic_of_the_parser_does_not_end_a_subscription_that_is_reading_the_cache() {
+    let world = World::new();
+    let events = many(100);
+    world.import(texts(&events));
+    let mut spec = notes("s");
+    spec.queue_events = Some(10);
+    let request = subscribe_request(&spec);
+    let mut stream = world.hub.register(spec).unwrap();
+    let asked = world.parser.try_ask(ClientEdge::encode(request.clone())).unwrap();
+    eventually("a page is there", || stream.stats().queued == 10);
+    let again = world.parser.try_ask(ClientEdge::encode(request)).unwrap();
+    // Another request has taken over: whoever asked first has nothing to complain of.
+    let answer = block_on(asked).unwrap().decode().unwrap();
+    assert_eq!(answer.as_subscribed().unwrap().cached, 10, "{answer:?}");
+    world.parser.inject(Fault::Panic).unwrap();
+    eventually("the parser has panicked", || {
+        world.supervisor.status().worker("parser").unwrap().panics == 1
+    });
+    // The new incarnation takes over from the second request.
+    let answer = block_on(again).unwrap().decode().unwrap();
+    assert!(answer.as_subscribed().is_some(), "{answer:?}");
+    let newest_first: Vec<_> = ids(&events).into_iter().rev().collect();
+    assert_eq!(next_ids(&mut stream, 100), newest_first, "no gap, nothing twice");
+}
+
+#[test]
+fn relays_that_were_asked_after_they_were_told_of_the_end_are_told_again() {
+    let world = World::new();
+    let spec = notes("s");
+    let request = subscribe_request(&spec);
+    let stream = Mutex::new(Some(world.hub.register(spec).unwrap()));
+    let cache = world.cache.clone();
+    // The reader goes while relays are being asked, which fails both times, after they were asked.
+    *world.script.on_ask.lock().unwrap() = Some(Box::new(move || {
+        if stream.lock().unwrap().take().is_some() {
+            eventually("the end waits to be told", || cache.status().depth == 1);
+        }
+        panic!("injected panic of cache while it asks relays");
+    }));
+    let answer = world.client(request);
+    assert!(answer.as_failed().is_some(), "{answer:?}");
+    assert_eq!(*world.script.asked.lock().unwrap(), ["s", "s"]);
+    eventually("relays are told again", || *world.script.stopped.lock().unwrap() == ["s", "s"]);
+    eventually("the name is free", || world.hub.register(notes("s")).is_ok());
 }
 
 #[test]

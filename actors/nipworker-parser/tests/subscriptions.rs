@@ -148,6 +148,31 @@ fn a_relay_that_never_answers_holds_a_query_up_until_the_deadline_only() {
 }
 
 #[test]
+fn a_request_that_is_repeated_does_not_put_the_deadline_of_the_relays_off_for_ever() {
+    let world = World::with(ParserConfig {
+        relay_deadline: Duration::from_millis(300),
+        ..ParserConfig::default()
+    });
+    let spec = notes("s");
+    let request = subscribe_request(&spec);
+    let mut stream = world.subscribe(spec);
+    let answer = world.client(request);
+    assert!(answer.as_subscribed().is_some(), "{answer:?}");
+    assert_eq!(*world.script.asked.lock().unwrap(), ["s"], "relays are asked once");
+    assert_eq!(next(&mut stream), SubscriptionEvent::EndOfStored);
+}
+
+#[test]
+fn relays_that_work_for_a_subscription_that_is_not_there_are_told_to_stop() {
+    let world = World::new();
+    world.ingest(batch("one", &many(1)));
+    eventually("relays are told", || *world.script.stopped.lock().unwrap() == ["one"]);
+    world.ingest(end_of_stored("two"));
+    eventually("relays are told", || *world.script.stopped.lock().unwrap() == ["one", "two"]);
+    eventually("the names are free", || world.hub.register(notes("one")).is_ok());
+}
+
+#[test]
 fn a_dropped_stream_stops_the_relays() {
     let world = World::new();
     drop(world.subscribe(notes("s")));
