@@ -13,7 +13,7 @@ use nipworker_store::{
 };
 use nipworker_supervision::prelude::*;
 
-use crate::reply::{Refusal, outcome_table, unexpected};
+use crate::reply::{Refusal, Unanswered, no_answer, outcome_table, unreadable};
 
 /// Where the time comes from: unix seconds.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -52,8 +52,13 @@ pub const CONNECTIONS_ASK_LIMIT: Duration = Duration::from_secs(10);
 /// Wait for receipts beyond the time that the request gives the relays.
 pub const SEND_GRACE: Duration = Duration::from_secs(5);
 
+/// How long connections waits for receipts when a request gives no time, unless it is configured
+/// otherwise.
+pub const PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Whom the worker talks to. A clone goes to each incarnation.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct CacheParts {
     /// What is kept; it outlives the worker.
     pub store: Arc<dyn EventStore>,
@@ -61,6 +66,20 @@ pub struct CacheParts {
     pub connections: Recipient<RelayEdge>,
     /// The time.
     pub clock: Clock,
+    /// How long connections waits for receipts when a request gives no time: what is configured
+    /// there.
+    pub publish_deadline: Duration,
+}
+
+impl CacheParts {
+    /// With [`PUBLISH_DEADLINE`].
+    pub fn new(
+        store: Arc<dyn EventStore>,
+        connections: Recipient<RelayEdge>,
+        clock: Clock,
+    ) -> Self {
+        Self { store, connections, clock, publish_deadline: PUBLISH_DEADLINE }
+    }
 }
 
 /// The worker as a child of a supervisor, with its limits.
@@ -146,6 +165,16 @@ fn filters(tables: Vec<nipworker_schema::FilterT>) -> Result<Vec<Filter>, Refusa
                 .map_err(|error| Refusal::new(FailureCode::Invalid, error.to_string()))
         })
         .collect()
+}
+
+/// Longest wait for receipts. In a request 0 stands for the configured time, as it does for
+/// connections.
+fn receipts_limit(timeout_ms: u64, publish_deadline: Duration) -> Duration {
+    let time = match timeout_ms {
+        0 => publish_deadline,
+        _ => Duration::from_millis(timeout_ms),
+    };
+    time.saturating_add(SEND_GRACE)
 }
 
 /// Only verified events come over this edge.
@@ -252,12 +281,16 @@ impl CacheActor {
             relays,
             timeout_ms,
         });
-        let limit = Duration::from_millis(timeout_ms).saturating_add(SEND_GRACE);
+        let limit = receipts_limit(timeout_ms, self.parts.publish_deadline);
         self.pass_on(request, limit, move |answer| match answer {
             RelayEdgeMessageT::EventReceipts(answer) => {
                 Ok(CacheEdge::encode(SentT { outcome: table, receipts: answer.receipts }))
             }
-            other => Err(unexpected(other, &format!("{outcome}, but not sent"))),
+            other => Err(Unanswered {
+                refused: &format!("{outcome}, but not sent"),
+                in_doubt: &format!("{outcome}, but what relays did is not known"),
+            }
+            .refusal(other)),
         })
     }
 
@@ -268,7 +301,11 @@ impl CacheActor {
             RelayEdgeMessageT::ReqOpened(answer) => {
                 Ok(CacheEdge::encode(RelaysAskedT { relays: answer.relays }))
             }
-            other => Err(unexpected(other, "relays were not asked")),
+            other => Err(Unanswered {
+                refused: "relays were not asked",
+                in_doubt: "whether relays were asked is not known",
+            }
+            .refusal(other)),
         })
     }
 
@@ -278,7 +315,11 @@ impl CacheActor {
             RelayEdgeMessageT::ReqClosed(answer) => {
                 Ok(CacheEdge::encode(StoppedT { known: answer.known }))
             }
-            other => Err(unexpected(other, "relays were not told to stop")),
+            other => Err(Unanswered {
+                refused: "relays were not told to stop",
+                in_doubt: "whether relays were told to stop is not known",
+            }
+            .refusal(other)),
         })
     }
 
@@ -291,17 +332,10 @@ impl CacheActor {
     ) -> ResponseFuture<CacheEdge> {
         let asked = self.parts.connections.ask(request).timeout(limit);
         Box::pin(async move {
-            let answer = match asked.await {
-                Ok(answer) => match answer.decode() {
-                    Ok(answer) => translate(answer),
-                    Err(error) => Err(Refusal::new(
-                        FailureCode::Worker,
-                        format!("answer of connections cannot be read: {error}"),
-                    )),
-                },
-                Err(error) => Err(error.into()),
-            };
-            answer.unwrap_or_else(CacheEdge::from)
+            let answer = asked
+                .await
+                .map_or_else(no_answer, |answer| answer.decode().unwrap_or_else(unreadable));
+            translate(answer).unwrap_or_else(CacheEdge::from)
         })
     }
 
@@ -312,5 +346,19 @@ impl CacheActor {
             fatal(ctx, &error);
         }
         error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_waited_for_as_long_as_connections_gives_the_relays() {
+        let configured = Duration::from_secs(60);
+        assert_eq!(receipts_limit(0, configured), configured + SEND_GRACE);
+        assert_eq!(receipts_limit(1_500, configured), Duration::from_millis(1_500) + SEND_GRACE);
+        assert!(receipts_limit(u64::MAX, Duration::MAX) > Duration::from_secs(1 << 40));
+        assert_eq!(receipts_limit(0, Duration::MAX), Duration::MAX);
     }
 }

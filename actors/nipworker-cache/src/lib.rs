@@ -23,12 +23,15 @@
 //! | `StopAsking` | `Stopped` | asks connections |
 //!
 //! Any of them may be answered by `Failed`. An input/output error of the store is fatal to the
-//! incarnation: its asker gets the supervisor's typed error, the next one starts afresh.
+//! incarnation: its asker gets the supervisor's typed error. The next incarnation goes on with the
+//! same open store; it only has no memory of where earlier pages ended. While the error lasts it
+//! ends in the same way, until the supervisor gives up.
 
 mod actor;
 mod reply;
 
 pub use actor::{
     BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT, MAILBOX,
-    PAGE_EVENTS_DEFAULT, RESTART, SEND_GRACE, SHUTDOWN, SWEEP_INTERVAL, child_spec,
+    PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RESTART, SEND_GRACE, SHUTDOWN, SWEEP_INTERVAL,
+    child_spec,
 };

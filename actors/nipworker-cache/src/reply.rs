@@ -1,7 +1,7 @@
 //! What the store and connections say, in the words of the edge.
 
 use nipworker_schema::{
-    CacheEdge, FailedT, FailureCode, PutOutcomeT, PutStatus, RelayEdgeMessageT,
+    CacheEdge, EdgeError, FailedT, FailureCode, PutOutcomeT, PutStatus, RelayEdgeMessageT,
 };
 use nipworker_store::{EventId, PutOutcome, StoreError};
 use nipworker_supervision::AskError;
@@ -38,28 +38,43 @@ impl From<StoreError> for Refusal {
     }
 }
 
-impl From<AskError> for Refusal {
-    /// Connections did not answer. What was stored before stays stored.
-    fn from(error: AskError) -> Self {
-        Self {
-            code: FailureCode::Worker,
-            reason: format!("connections: {error}"),
-            transient: error.is_transient(),
-        }
-    }
+/// Connections did not answer. As everywhere in the engine, asking again may help unless it is
+/// gone for good: it was perhaps another message that it failed over.
+pub(crate) fn no_answer(error: AskError) -> RelayEdgeMessageT {
+    failed(format!("connections: {error}"), error != AskError::Closed)
 }
 
-/// An answer of connections other than the one hoped for.
-pub(crate) fn unexpected(answer: RelayEdgeMessageT, consequence: &str) -> Refusal {
-    match answer {
-        RelayEdgeMessageT::Failed(failed) => {
-            let FailedT { code, reason, transient } = *failed;
-            Refusal { code, reason: format!("{consequence}: {reason}"), transient }
-        }
-        _ => Refusal::new(
-            FailureCode::Worker,
-            format!("{consequence}: connections gave an answer to another question"),
-        ),
+/// Connections answered in a form that is not understood.
+pub(crate) fn unreadable(error: EdgeError) -> RelayEdgeMessageT {
+    failed(format!("answer of connections cannot be read: {error}"), false)
+}
+
+fn failed(reason: String, transient: bool) -> RelayEdgeMessageT {
+    FailedT { code: FailureCode::Worker, reason, transient }.into()
+}
+
+/// What it means that connections gave no answer of the kind that was hoped for.
+pub(crate) struct Unanswered<'a> {
+    /// When it said no.
+    pub(crate) refused: &'a str,
+    /// When it failed meanwhile: it may have done what it was asked for.
+    pub(crate) in_doubt: &'a str,
+}
+
+impl Unanswered<'_> {
+    pub(crate) fn refusal(&self, answer: RelayEdgeMessageT) -> Refusal {
+        let (code, reason, transient) = match answer {
+            RelayEdgeMessageT::Failed(failed) => (failed.code, failed.reason, failed.transient),
+            _ => {
+                let reason = "connections gave an answer to another question".to_owned();
+                (FailureCode::Worker, reason, false)
+            }
+        };
+        let consequence = match code {
+            FailureCode::Worker | FailureCode::Timeout | FailureCode::Closed => self.in_doubt,
+            _ => self.refused,
+        };
+        Refusal { code, reason: format!("{consequence}: {reason}"), transient }
     }
 }
 
@@ -105,18 +120,44 @@ mod tests {
         }
     }
 
+    const UNANSWERED: Unanswered<'_> = Unanswered { refused: "not sent", in_doubt: "nobody knows" };
+
+    fn unanswered(error: AskError) -> Refusal {
+        UNANSWERED.refusal(no_answer(error))
+    }
+
+    #[test]
+    fn only_what_connections_refused_is_said_not_to_have_happened() {
+        for (code, words) in [
+            (FailureCode::Busy, "not sent: why"),
+            (FailureCode::Invalid, "not sent: why"),
+            (FailureCode::Unsupported, "not sent: why"),
+            (FailureCode::Worker, "nobody knows: why"),
+            (FailureCode::Timeout, "nobody knows: why"),
+            (FailureCode::Closed, "nobody knows: why"),
+        ] {
+            let failed = FailedT { code, reason: "why".to_owned(), transient: true };
+            assert_eq!(UNANSWERED.refusal(failed.into()).reason, words);
+        }
+        let after = std::time::Duration::from_secs(1);
+        let reason = unanswered(AskError::Timeout { after }).reason;
+        assert!(reason.starts_with("nobody knows: connections: no answer"), "{reason}");
+    }
+
     #[test]
     fn failures_keep_their_code_reason_and_whether_they_pass() {
         let full = StoreError::Kv(KvError::Full {
             during: "committing",
             source: std::io::ErrorKind::StorageFull.into(),
         });
+        let panicked = AskError::Panicked { message: "boo".to_owned(), place: None };
         for (refusal, code, transient) in [
             (Refusal::from(full), FailureCode::Store, true),
             (Refusal::from(StoreError::Foreign), FailureCode::Store, false),
             (Refusal::from(StoreError::SearchUnsupported), FailureCode::Unsupported, false),
-            (Refusal::from(AskError::ThreadLost), FailureCode::Worker, true),
-            (Refusal::from(AskError::Closed), FailureCode::Worker, false),
+            (unanswered(AskError::ThreadLost), FailureCode::Worker, true),
+            (unanswered(panicked), FailureCode::Worker, true),
+            (unanswered(AskError::Closed), FailureCode::Worker, false),
         ] {
             let CacheMessageT::Failed(failed) = CacheEdge::from(refusal).decode().unwrap() else {
                 panic!("not a failure");

@@ -156,11 +156,7 @@ impl System {
         let (asked, gate) = (Asked::default(), Gate::default());
         let connections = Address::<Connections>::new("connections", MailboxConfig::default());
         let cache = Address::new("cache", MAILBOX);
-        let parts = CacheParts {
-            store: store.clone(),
-            connections: connections.recipient(),
-            clock: Arc::new(|| NOW),
-        };
+        let parts = CacheParts::new(store.clone(), connections.recipient(), Arc::new(|| NOW));
         let stand_in = {
             let (asked, gate) = (asked.clone(), gate.clone());
             ChildSpec::new(connections, move |_: &StartContext| {
@@ -421,8 +417,9 @@ fn a_panic_of_connections_is_told_and_the_event_stays_stored() {
     for failed in
         [system.failure(open_req("poison")), system.failure(publish(&event, &["poison"], true))]
     {
-        assert_eq!(failed.code, FailureCode::Worker);
+        assert_eq!((failed.code, failed.transient), (FailureCode::Worker, true));
         assert!(failed.reason.contains("poison"), "{}", failed.reason);
+        assert!(failed.reason.contains("is not known"), "{}", failed.reason);
     }
     assert_eq!(ids(&system.page(everything())), [event.id]);
     assert!(matches!(system.ask(open_req("again")), CacheMessageT::RelaysAsked(_)));

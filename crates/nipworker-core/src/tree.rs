@@ -110,11 +110,8 @@ fn children(
         signer: durable.signer.clone(),
         signer_deadline: config.crypto.signer_deadline,
     };
-    let cache = CacheParts {
-        store,
-        connections: addresses.connections.recipient(),
-        clock: Arc::clone(&unix),
-    };
+    let mut cache = CacheParts::new(store, addresses.connections.recipient(), Arc::clone(&unix));
+    cache.publish_deadline = config.connections.publish_deadline;
     let parser = ParserParts {
         hub: durable.hub.clone(),
         pipeline: Arc::clone(&durable.pipeline),
