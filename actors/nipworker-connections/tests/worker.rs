@@ -6,13 +6,13 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{Host, House, Manner, event, eventually, quick, send_event};
-use nipworker_connections::{LinkState, RelayConfig};
+use nipworker_connections::{LinkState, RelayConfig, SHUTDOWN};
 use nipworker_protocol::Event;
 use nipworker_schema::{
     EventReceiptsT, FailureCode, IngestMessageT, OpenReqT, ReceiptStatus, RelayEdgeMessageT,
     SendEventT,
 };
-use nipworker_supervision::Fault;
+use nipworker_supervision::{Fault, Shutdown};
 use nipworker_transport::memory::MemoryNetwork;
 
 async fn house(hosts: &[Host], network: &MemoryNetwork) -> House {
@@ -294,6 +294,20 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
     let answer = house.connections.ask(garbage).await.unwrap().decode().unwrap();
     assert!(matches!(answer, RelayEdgeMessageT::Failed(_)), "{answer:?}");
     house.supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_does_not_stop_is_given_up_after_its_own_limit() {
+    let hang = Duration::from_secs(8);
+    let network = Arc::new(MemoryNetwork::new());
+    let house = House::with_hang_limit(network, quick(), 2 * hang).await;
+    house.connections.inject(Fault::Hang(hang)).unwrap();
+    let report = house.supervisor.stop().await;
+    assert_eq!(report.killed, ["connections"]);
+    // The supervisor's own limit for children that set none is 5 s.
+    let Shutdown::Timeout(limit) = SHUTDOWN else { panic!("no limit") };
+    let took = Duration::from_millis(report.took_ms);
+    assert!((limit..Duration::from_secs(5)).contains(&took), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

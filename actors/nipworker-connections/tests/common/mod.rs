@@ -383,6 +383,14 @@ pub fn quick() -> RelayConfig {
 
 impl House {
     pub async fn build(transport: Arc<dyn WebSocketTransport>, config: RelayConfig) -> Self {
+        Self::with_hang_limit(transport, config, Duration::from_millis(200)).await
+    }
+
+    pub async fn with_hang_limit(
+        transport: Arc<dyn WebSocketTransport>,
+        config: RelayConfig,
+        hang_limit: Duration,
+    ) -> Self {
         quiet_panics();
         let quick_restart = Backoff {
             min: Duration::from_millis(1),
@@ -410,7 +418,7 @@ impl House {
                 within: Duration::from_secs(1),
             })
             .child(parser_child.backoff(quick_restart))
-            .child(worker.backoff(quick_restart).hang_limit(Duration::from_millis(200)))
+            .child(worker.backoff(quick_restart).hang_limit(hang_limit))
             .start()
             .await
             .unwrap();
