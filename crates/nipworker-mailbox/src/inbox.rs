@@ -111,21 +111,23 @@ impl<E> Inbox<E> {
         self.waiters.len()
     }
 
-    /// Queues a sender, or refreshes its waker if it is queued already.
-    pub(crate) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) {
+    /// Queues a sender, or refreshes its waker if it is queued already. The waker that this replaces
+    /// is the caller's to drop after unlocking.
+    pub(crate) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) -> Option<Waker> {
         if let Some(id) = ticket.0
             && let Ok(at) = self.waiters.binary_search_by_key(&id, |(id, _)| *id)
         {
             let kept = &mut self.waiters[at].1;
-            if !kept.will_wake(waker) {
-                *kept = waker.clone();
+            if kept.will_wake(waker) {
+                return None;
             }
-            return;
+            return Some(std::mem::replace(kept, waker.clone()));
         }
         let id = self.next_waiter;
         self.next_waiter += 1;
         self.waiters.push_back((id, waker.clone()));
         ticket.0 = Some(id);
+        None
     }
 
     /// Uses up the room that was promised to this sender, if it was.

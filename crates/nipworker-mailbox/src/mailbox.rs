@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::consumer::{Next, Outcome, Ready, Taken};
 use crate::inbox::{Gate, Inbox, PushError, Ticket};
-use crate::sync::{AtomicU64, AtomicUsize, Count, Mutex, MutexGuard, Ordering, Padded, lock};
+use crate::sync::{
+    AtomicU64, AtomicUsize, Count, Mutex, MutexGuard, Ordering, Padded, lock, wake_all,
+};
 
 /// The most envelopes that the consumer takes over from the producers' side in one go.
 ///
@@ -142,7 +144,7 @@ impl<E> Mailbox<E> {
         self.accepted.add(1);
         let consumer = inbox.consumer.take();
         drop(inbox);
-        consumer.into_iter().for_each(Waker::wake);
+        wake_all(consumer);
         Ok(())
     }
 
@@ -174,7 +176,9 @@ impl<E> Mailbox<E> {
             self.enqueue(inbox, envelope);
             return Poll::Ready(Ok(()));
         }
-        inbox.wait(ticket, cx.waker());
+        let replaced = inbox.wait(ticket, cx.waker());
+        drop(inbox);
+        drop(replaced);
         Poll::Pending
     }
 
@@ -186,7 +190,7 @@ impl<E> Mailbox<E> {
         let woken = inbox.grant();
         drop(inbox);
         drop(own);
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
     }
 
     fn enqueue(&self, mut inbox: MutexGuard<'_, Inbox<E>>, envelope: E) {
@@ -196,9 +200,7 @@ impl<E> Mailbox<E> {
         let consumer = inbox.consumer.take();
         // Woken after unlocking: the consumer must not run into the lock that woke it.
         drop(inbox);
-        if let Some(waker) = consumer {
-            waker.wake();
-        }
+        wake_all(consumer);
     }
 
     // ----- the consumer -----
@@ -232,7 +234,7 @@ impl<E> Mailbox<E> {
                     // Wakers are foreign code: they run without our locks, then we look again.
                     drop(inbox);
                     drop(ready);
-                    woken.into_iter().for_each(Waker::wake);
+                    wake_all(woken);
                     continue;
                 }
             }
@@ -352,7 +354,7 @@ impl<E> Mailbox<E> {
         let senders = inbox.shut(Gate::Sealed);
         let consumer = inbox.consumer.take();
         drop(inbox);
-        senders.into_iter().chain(consumer).for_each(Waker::wake);
+        wake_all(senders.into_iter().chain(consumer));
     }
 
     /// Takes nothing more in and hands out what is queued, control lane first, for the caller to
@@ -370,7 +372,7 @@ impl<E> Mailbox<E> {
         let consumer = inbox.consumer.take();
         drop(inbox);
         drop(ready);
-        senders.into_iter().chain(consumer).for_each(Waker::wake);
+        wake_all(senders.into_iter().chain(consumer));
         left
     }
 

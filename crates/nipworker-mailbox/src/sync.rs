@@ -5,19 +5,42 @@ pub(crate) use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+#[cfg(not(loom))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+use std::task::Waker;
 
 /// Locks, and goes on when an earlier holder panicked.
 ///
-/// No user code runs under these locks except `Drop` of nothing: every critical section moves
-/// values and counts, so a poisoned lock still guards consistent data.
+/// Of foreign code only `Waker::clone` runs under these locks: wakers are woken and dropped, and
+/// envelopes dropped, after unlocking. Where it is called the data is consistent, so it still is
+/// when the lock is poisoned.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Wakes each of them, with no lock held.
+///
+/// Wakers are foreign code. One that panics must neither reach whoever happened to make room or to
+/// close the mailbox, nor keep those behind it from being woken.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        // A model's own panics end the model and are not to be caught.
+        #[cfg(loom)]
+        waker.wake();
+        #[cfg(not(loom))]
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake()))
+            // The payload is foreign too: dropping it may panic again.
+            && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+        {
+            std::mem::forget(second);
+        }
+    }
 }
 
 /// A counter with one writer at a time (the holder of a lock) and any number of readers.

@@ -197,3 +197,79 @@ fn sealed_drains_closed_empties_and_reopened_accepts() {
     let fill = (0..).take_while(|_| mailbox.try_push(0).is_ok()).count();
     assert_eq!(fill, 10);
 }
+
+struct BadWaker;
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_behind_it_from_being_woken() {
+    let bad = Waker::from(Arc::new(BadWaker));
+    type Deed = fn(&Mailbox<u32>, u64);
+    let deeds: [Deed; 3] = [
+        |mailbox, _| mailbox.seal(),
+        |mailbox, _| drop(mailbox.close()),
+        |mailbox, generation| while take(mailbox, generation).is_some() {},
+    ];
+    for deed in deeds {
+        let mailbox = Mailbox::new(2, 1);
+        let generation = mailbox.fence().generation;
+        mailbox.try_push(0).unwrap();
+        mailbox.try_push(0).unwrap();
+        let wakes = Arc::new(Wakes::default());
+        let good = Waker::from(wakes.clone());
+        let mut waiting = [(Ticket::new(), Some(1)), (Ticket::new(), Some(2))];
+        for ((ticket, message), waker) in waiting.iter_mut().zip([&bad, &good]) {
+            let mut cx = Context::from_waker(waker);
+            assert!(mailbox.poll_push(ticket, message, &mut cx).is_pending());
+        }
+        deed(&mailbox, generation);
+        assert_eq!(wakes.count(), 1, "the second sender is woken");
+        for (ticket, message) in &mut waiting {
+            assert!(mailbox.poll_push(ticket, message, &mut noop()).is_ready());
+        }
+    }
+
+    // The consumer's own waker: whoever sends is not to suffer from it.
+    let mailbox = Mailbox::new(2, 1);
+    let generation = mailbox.fence().generation;
+    let mut cx = Context::from_waker(&bad);
+    assert!(mailbox.poll_next(generation, &mut cx).is_pending());
+    assert_eq!(mailbox.try_push(1), Ok(()));
+    assert!(mailbox.poll_next(generation, &mut cx).is_ready());
+}
+
+/// Looks at the mailbox when it is dropped, which takes its lock.
+struct Nosy(Arc<Mailbox<u32>>);
+
+impl Wake for Nosy {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        assert!(self.0.is_open());
+    }
+}
+
+#[test]
+fn a_waiting_senders_old_waker_is_dropped_without_the_lock() {
+    let (tx, rx) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mailbox = Arc::new(Mailbox::new(1, 1));
+        mailbox.try_push(0).unwrap();
+        let (mut ticket, mut message) = (Ticket::new(), Some(1));
+        let nosy = Waker::from(Arc::new(Nosy(mailbox.clone())));
+        let mut cx = Context::from_waker(&nosy);
+        assert!(mailbox.poll_push(&mut ticket, &mut message, &mut cx).is_pending());
+        drop(nosy);
+        assert!(mailbox.poll_push(&mut ticket, &mut message, &mut noop()).is_pending());
+        tx.send(()).unwrap();
+    });
+    let minute = std::time::Duration::from_secs(60);
+    assert!(rx.recv_timeout(minute).is_ok(), "deadlock in the waker's drop");
+}

@@ -245,3 +245,95 @@ fn sealing_lets_go_of_senders_and_closing_answers_the_rest_once() {
         assert!(matches!(mailbox.try_push(Letter::new(&count)), Err(PushError::Closed(_))));
     });
 }
+
+#[test]
+fn a_fence_takes_no_room_from_a_sender_that_waits() {
+    model(4, || {
+        let mailbox = Arc::new(Mailbox::new(1, 1));
+        let count = Arc::new(AtomicUsize::new(0));
+        let first = mailbox.fence().generation;
+        mailbox.try_push(Letter::new(&count)).unwrap();
+        let sender = {
+            let (mailbox, letter) = (mailbox.clone(), Letter::new(&count));
+            thread::spawn(move || {
+                let (mut ticket, mut letter) = (Ticket::new(), Some(letter));
+                block_on(poll_fn(|cx| mailbox.poll_push(&mut ticket, &mut letter, cx))).unwrap();
+            })
+        };
+        let consumer = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || while work(&mailbox, first, || ()) {})
+        };
+        // Also while the batch that holds the room is with the old consumer.
+        let fence = mailbox.fence();
+        let mut left = 2;
+        if let Some(letter) = fence.in_hand {
+            letter.answer();
+        }
+        consumer.join().unwrap();
+        left -= count.load(Ordering::SeqCst);
+        for _ in 0..left {
+            wait_and_work(&mailbox, fence.generation).unwrap();
+        }
+        if left == 0 {
+            // The room of the last batch is given back when the next consumer comes.
+            assert!(!work(&mailbox, fence.generation, || ()));
+        }
+        sender.join().unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn a_fence_and_a_close_answer_everybody_once_between_them() {
+    model(4, || {
+        let mailbox = Arc::new(Mailbox::new(4, 1));
+        let answers = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+        let first = mailbox.fence().generation;
+        for count in &answers {
+            mailbox.try_push(Letter::new(count)).unwrap();
+        }
+        let consumer = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || while work(&mailbox, first, || ()) {})
+        };
+        let closer = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.close().into_iter().for_each(Letter::answer))
+        };
+        mailbox.fence().in_hand.into_iter().for_each(Letter::answer);
+        closer.join().unwrap();
+        consumer.join().unwrap();
+        for count in &answers {
+            assert_eq!(count.load(Ordering::SeqCst), 1);
+        }
+        assert_eq!(mailbox.depth(), 0);
+    });
+}
+
+#[test]
+fn a_control_message_survives_a_fence_like_any_other() {
+    model(4, || {
+        let mailbox = Arc::new(Mailbox::new(2, 1));
+        let answers = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+        let first = mailbox.fence().generation;
+        mailbox.try_push(Letter::new(&answers[0])).unwrap();
+        let consumer = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || while work(&mailbox, first, || ()) {})
+        };
+        let controller = {
+            let (mailbox, letter) = (mailbox.clone(), Letter::new(&answers[1]));
+            thread::spawn(move || mailbox.try_push_control(letter).unwrap())
+        };
+        let fence = mailbox.fence();
+        fence.in_hand.into_iter().for_each(Letter::answer);
+        controller.join().unwrap();
+        consumer.join().unwrap();
+        while work(&mailbox, fence.generation, || ()) {}
+        for count in &answers {
+            assert_eq!(count.load(Ordering::SeqCst), 1);
+        }
+        assert!(mailbox.try_push_control(Letter::new(&answers[1])).is_ok(), "its room is free");
+    });
+}
