@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt;
 use nipworker_core::{
     ClientConfig, ClientError, MiningOutcome, NostrClient, PrivateKeySigner, PublishOptions,
-    PutStatus, ReceiptStatus, SecretKey, StartError, Subscription, SubscriptionEvent,
+    PutStatus, QueryOptions, ReceiptStatus, SecretKey, StartError, Subscription, SubscriptionEvent,
     protocol::{ClientMessage, Event, Filter, PublicKey, RelayMessage, RelayUrl, UnsignedEvent},
     transport::memory::{ClientFrame, MemoryNetwork},
 };
@@ -294,6 +294,35 @@ async fn settings_that_make_no_sense_are_refused_before_anything_starts() {
     let refused = NostrClient::new(config).await.map(drop);
 
     assert!(matches!(&refused, Err(StartError::Config(why)) if why.contains("backoff_min")));
+}
+
+#[tokio::test]
+async fn a_query_waits_longer_for_relays_than_is_configured_when_it_says_so() {
+    let network = MemoryNetwork::new();
+    let helper = start(&network, vec![]).await;
+    let me = sign_in(&helper).await;
+    let event = note(&helper, me, "worth waiting for").await;
+    let url = RelayUrl::parse("ws://slow.test").unwrap();
+    let mut listener = network.listen(&url);
+    let configured = Duration::from_millis(20);
+    tokio::spawn(async move {
+        let mut peer = listener.accept().await;
+        while let Some(ClientFrame::Text(frame)) = peer.receive().await {
+            tokio::time::sleep(10 * configured).await;
+            for reply in replies(&frame, std::slice::from_ref(&event), Answer::Accept) {
+                peer.send_text(reply).await.unwrap();
+            }
+        }
+    });
+    let mut config = ClientConfig { relays: vec![url], ..ClientConfig::default() };
+    config.connections.eose_deadline = configured;
+    let transport = Arc::new(network.clone());
+    let client = NostrClient::builder().config(config).transport(transport).build().await.unwrap();
+    let options = QueryOptions { timeout: Some(PATIENCE), ..QueryOptions::default() };
+    let mut query = client.query_with(vec![Filter::new()], options).await.unwrap();
+    assert_eq!(stored(&mut query).await, ["worth waiting for"]);
+    client.close().await;
+    helper.close().await;
 }
 
 #[tokio::test]
