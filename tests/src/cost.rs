@@ -1,6 +1,6 @@
 //! What a process costs, read from `/proc`.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 /// What a process uses at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,16 @@ impl Cost {
         let cost = Self::of(std::process::id());
         Self { handles: cost.handles - 1, ..cost }
     }
+}
+
+/// How long this thread has been ready to run while others had the processors.
+pub fn waited_for_a_processor() -> Duration {
+    // The second number is nanoseconds on a run queue (kernel: sched-stats). A kernel without it
+    // leaves the measurement as it is.
+    fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .map_or(Duration::ZERO, Duration::from_nanos)
 }
 
 /// Bytes that this process has allocated and not freed (glibc). Unlike the resident memory, this

@@ -3,7 +3,10 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, TcpListener},
+    ops::Range,
     path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use nipworker_protocol::{Event, EventLimits};
@@ -42,13 +45,27 @@ pub fn script(name: &str) -> PathBuf {
     repository().join("tests/peers").join(name)
 }
 
-/// A loopback port that nobody listened on a moment ago.
+/// The ports that tests listen on. They lie below those that the system gives to outgoing
+/// connections: one of these must not take the port of a relay that is down for a while.
+const PORTS: Range<u32> = 12_000..32_000;
+
+/// A loopback port that nobody listens on, and that no other test of this process is given.
 ///
 /// # Panics
-/// When the system has no port left.
+/// When every port is taken.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Processes that run at the same time begin at different places.
+    let first = process::id().wrapping_mul(97);
+    for _ in 0..count {
+        let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + next % count).expect("the range is of ports");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port in {PORTS:?}");
 }
 
 /// The text lines of the 544 real events.
