@@ -109,7 +109,7 @@ impl JobSpec {
 pub enum EndReason {
     /// Every span was committed or quarantined.
     Exhausted,
-    /// A commit said [`Next::Stop`].
+    /// A commit said [`Next::Stop`](crate::Next::Stop).
     Stopped,
     /// [`crate::JobTicket::cancel`] was called.
     Cancelled,
