@@ -286,11 +286,9 @@ impl CacheActor {
             RelayEdgeMessageT::EventReceipts(answer) => {
                 Ok(CacheEdge::encode(SentT { outcome: table, receipts: answer.receipts }))
             }
-            other => Err(Unanswered {
-                refused: &format!("{outcome}, but not sent"),
-                in_doubt: &format!("{outcome}, but what relays did is not known"),
+            other => {
+                Err(Unanswered { refused: "not sent", in_doubt: "no receipts came" }.refusal(other))
             }
-            .refusal(other)),
         })
     }
 
