@@ -9,6 +9,13 @@ pub(crate) fn drop_quietly(payload: Box<dyn std::any::Any + Send>) {
     }
 }
 
+/// Drops something of the caller's, whose own drop may panic.
+pub(crate) fn drop_caught<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        drop_quietly(payload);
+    }
+}
+
 /// The text of a panic's payload.
 pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {

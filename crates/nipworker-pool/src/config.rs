@@ -44,7 +44,7 @@ pub struct PoolConfig {
     /// Thread CPU time that one batch should take. Default: 2 ms; 10 µs to 1 s.
     pub target_batch: Duration,
     /// How often [`PoolEvent::Stats`](crate::PoolEvent::Stats) is sent while a job is active.
-    /// Default: 10 s; at least 10 ms.
+    /// Default: 10 s; at least 10 ms; more than a year is taken as a year.
     pub stats_every: Duration,
     /// Who is told what the pool does.
     pub observer: Option<Arc<dyn Observer>>,

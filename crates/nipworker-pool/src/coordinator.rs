@@ -3,6 +3,7 @@
 //! It is never pinned, because a thread inherits the cores of the thread that starts it: only from
 //! here are workers started and replaced.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::SyncSender;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
 
+use crate::caught::drop_quietly;
 use crate::error::PoolError;
 use crate::job::Settled;
 use crate::metrics::ThreadCounters;
@@ -23,12 +25,19 @@ use crate::worker;
 /// unwinds says so itself; this is for one that could not.
 const WATCHDOG: Duration = Duration::from_secs(1);
 
+/// Longest time between two statistics; any instant can hold it.
+const LONGEST_STATS: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// After a panic of its own the coordinator takes the next turn this much later.
+const AFTER_PANIC: Duration = Duration::from_millis(10);
+
 /// The body of the coordinator thread. `ready` hears whether all workers could be started.
 pub(crate) fn run(
     shared: Arc<Shared>,
     cores: Vec<CoreId>,
     ready: SyncSender<Result<(), PoolError>>,
 ) {
+    worker::mark_thread();
     let mut coordinator = Coordinator { shared, cores, handles: Vec::new(), next_stats: None };
     let started = coordinator.start();
     let failed = started.is_err();
@@ -80,15 +89,28 @@ impl Coordinator {
             if self.shared.shutdown.load(SeqCst) {
                 return;
             }
-            let retry = self.replace_dead();
-            let now = Instant::now();
-            let deadline = self.shared.expire(now);
-            self.shared.fill_queue();
-            let stats = self.report_stats(now);
-            let watchdog = (retry || stats.is_some()).then_some(WATCHDOG);
-            let limit = [deadline, stats, watchdog].into_iter().flatten().min();
+            // Everything that is not of the pool is caught where it is called; should something
+            // have got through, the threads must still be fed, replaced and stopped.
+            let limit = match catch_unwind(AssertUnwindSafe(|| self.look())) {
+                Ok(limit) => limit,
+                Err(payload) => {
+                    drop_quietly(payload);
+                    Some(AFTER_PANIC)
+                }
+            };
             self.shared.coordinator.wait(key, limit);
         }
+    }
+
+    /// Sees to everything once; says how long nothing will be due.
+    fn look(&mut self) -> Option<Duration> {
+        let retry = self.replace_dead();
+        let now = Instant::now();
+        let deadline = self.shared.expire(now);
+        self.shared.fill_queue();
+        let stats = self.report_stats(now);
+        let watchdog = (retry || self.next_stats.is_some()).then_some(WATCHDOG);
+        [deadline, stats, watchdog].into_iter().flatten().min()
     }
 
     /// Replaces the threads that have died; true if one could not be replaced yet.
@@ -109,7 +131,7 @@ impl Coordinator {
         let slot = &shared.slots[index];
         if let Some(handle) = self.handles[index].take() {
             if let Err(payload) = handle.join() {
-                crate::caught::drop_quietly(payload);
+                drop_quietly(payload);
             }
             if let Some(batch) = shared.take_lease(index) {
                 // The lease is settled exactly once: not again if the thread had committed it.
@@ -153,7 +175,7 @@ impl Coordinator {
             self.next_stats = None;
             return None;
         }
-        let every = self.shared.config.stats_every;
+        let every = self.shared.config.stats_every.min(LONGEST_STATS);
         let due = *self.next_stats.get_or_insert(now + every);
         if due > now {
             return Some(due - now);
@@ -174,7 +196,7 @@ impl Coordinator {
             if let Some(handle) = handle.take()
                 && let Err(payload) = handle.join()
             {
-                crate::caught::drop_quietly(payload);
+                drop_quietly(payload);
             }
             if let Some(batch) = self.shared.take_lease(index) {
                 batch.job.fail(&batch, "the worker thread was lost");

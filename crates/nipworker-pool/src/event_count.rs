@@ -25,7 +25,8 @@ impl EventCount {
 
     /// Sleeps until the version differs from `key` or `limit` has passed.
     pub(crate) fn wait(&self, key: u64, limit: Option<Duration>) {
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        // A limit beyond what an instant can hold is no limit.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut guard = lock(&self.mutex);
         self.sleepers.fetch_add(1, SeqCst);
         while self.version.load(SeqCst) == key {
@@ -44,6 +45,12 @@ impl EventCount {
             };
         }
         self.sleepers.fetch_sub(1, SeqCst);
+    }
+
+    /// Changes the version without waking anybody: who is on the way to sleep looks again. The
+    /// caller notifies after it.
+    pub(crate) fn touch(&self) {
+        self.version.fetch_add(1, SeqCst);
     }
 
     /// Wakes every sleeper.

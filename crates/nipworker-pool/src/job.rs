@@ -12,12 +12,12 @@ use std::time::Instant;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::caught::drop_quietly;
+use crate::caught::{drop_caught, drop_quietly};
 use crate::sizer::{Sizer, tail};
 use crate::span::{Span, nanos};
 use crate::spec::{EndReason, JobEnd, JobSpec, JobStats, OnPanic, Priority};
 use crate::sync::lock;
-use crate::task::{AnyTask, BatchReport, Next};
+use crate::task::{AnyTask, BatchContext, BatchReport, Next, Settle};
 
 const RUNNING: u8 = 0;
 const PAUSED: u8 = 1;
@@ -45,6 +45,10 @@ pub(crate) enum Settled {
     Quarantined,
     /// A failed batch is queued again.
     QueuedAgain,
+    /// It came back with nothing done although nobody had cancelled it; it failed.
+    Idle {
+        queued_again: bool,
+    },
 }
 
 /// A span that went out and came back.
@@ -84,7 +88,8 @@ pub(crate) struct JobCore {
     pub(crate) name: Arc<str>,
     pub(crate) priority: Priority,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) task: Arc<dyn AnyTask>,
+    /// `None` only while the job is dropped.
+    task: Option<Arc<dyn AnyTask>>,
     pub(crate) generation: AtomicU64,
     /// Virtual time of the scheduler: weighted thread nanoseconds taken so far.
     pub(crate) pass: AtomicU64,
@@ -125,7 +130,7 @@ impl JobCore {
             name: spec.name,
             priority: spec.priority,
             deadline: spec.deadline,
-            task,
+            task: Some(task),
             generation: AtomicU64::new(0),
             pass: AtomicU64::new(pass),
             on_panic: spec.on_panic,
@@ -152,6 +157,13 @@ impl JobCore {
                 announced: false,
             }),
             ended: Condvar::new(),
+        }
+    }
+
+    /// Runs a batch's span.
+    pub(crate) fn run(&self, span: Span, ctx: &BatchContext<'_>, settle: &mut Settle<'_>) {
+        if let Some(task) = &self.task {
+            task.run(span, ctx, settle);
         }
     }
 
@@ -280,6 +292,8 @@ impl JobCore {
         if stale {
             gate.stale += 1;
         } else {
+            // It was charged for thread time that it has not had.
+            self.pass.fetch_sub(self.weighted(batch.charged_ns), Relaxed);
             self.give_back(&mut gate, batch.span, batch.retries);
         }
         drop(gate);
@@ -307,7 +321,14 @@ impl JobCore {
             gate.stale += 1;
             Settled::Stale
         } else {
+            // A span that nobody cancelled and that yields nothing would go round for ever.
+            let idle = report.done.is_empty() && !batch.span.is_empty() && self.is_current(batch);
             match catch_unwind(AssertUnwindSafe(|| commit(report))) {
+                Ok(Next::Continue) if idle => {
+                    gate.panics += 1;
+                    let failed = self.failed(&mut gate, batch, "the batch made no progress");
+                    Settled::Idle { queued_again: failed == Settled::QueuedAgain }
+                }
                 Ok(next) => {
                     self.account(&mut gate, batch, report);
                     if next == Next::Stop {
@@ -358,8 +379,18 @@ impl JobCore {
         let outcome = if gate.closed() {
             gate.stale += 1;
             Settled::Stale
-        } else if self.on_panic == OnPanic::EndJob {
-            self.close(&mut gate, EndReason::Panicked { message: message.to_owned() });
+        } else {
+            self.failed(&mut gate, batch, message)
+        };
+        drop(gate);
+        self.outstanding.fetch_sub(1, SeqCst);
+        Some(outcome)
+    }
+
+    /// Decides on a batch that failed while the gate was open.
+    fn failed(&self, gate: &mut Gate, batch: &Batch, message: &str) -> Settled {
+        if self.on_panic == OnPanic::EndJob {
+            self.close(gate, EndReason::Panicked { message: message.to_owned() });
             Settled::Stale
         } else if batch.retries == 0 {
             self.fragment_items.fetch_add(batch.span.len, SeqCst);
@@ -368,10 +399,7 @@ impl JobCore {
         } else {
             gate.quarantined.push(batch.span);
             Settled::Quarantined
-        };
-        drop(gate);
-        self.outstanding.fetch_sub(1, SeqCst);
-        Some(outcome)
+        }
     }
 
     /// Refuses results and new claims from now on. The first cause stays.
@@ -400,9 +428,13 @@ impl JobCore {
         paused
     }
 
-    /// Goes on after a pause. False if it was not paused.
-    pub(crate) fn resume(&self) -> bool {
+    /// Goes on after a pause, at virtual time `pass` at least: it is not owed what the others had
+    /// meanwhile. False if it was not paused.
+    pub(crate) fn resume(&self, pass: u64) -> bool {
         let _gate = lock(&self.gate);
+        if self.state.load(SeqCst) == PAUSED {
+            self.pass.fetch_max(pass, Relaxed);
+        }
         self.state.compare_exchange(PAUSED, RUNNING, SeqCst, SeqCst).is_ok()
     }
 
@@ -439,7 +471,9 @@ impl JobCore {
     /// Tells the task and wakes who waits. Called once, by whom [`try_end`](Self::try_end) gave
     /// the end.
     pub(crate) fn announce(&self, end: &JobEnd) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.task.ended(end))) {
+        if let Some(task) = &self.task
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| task.ended(end)))
+        {
             drop_quietly(payload);
         }
         lock(&self.gate).announced = true;
@@ -478,5 +512,13 @@ impl JobCore {
             cpu_ns_per_item: gate.sizer.cpu_ns_per_item(),
             cpu_ns: gate.cpu_ns,
         }
+    }
+}
+
+impl Drop for JobCore {
+    /// The last hold on a job may be that of a thread of the pool, which must outlive whatever
+    /// the task does when it goes.
+    fn drop(&mut self) {
+        drop_caught(self.task.take());
     }
 }

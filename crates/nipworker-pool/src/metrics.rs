@@ -38,7 +38,7 @@ pub struct ThreadMetrics {
     pub self_refills: u64,
     /// Batches dropped because their job had ended.
     pub stale: u64,
-    /// Batches that panicked.
+    /// Batches that panicked, or that did nothing although nobody had cancelled them.
     pub panics: u64,
     /// Times the thread was replaced.
     pub restarts: u64,
@@ -101,10 +101,8 @@ pub(crate) struct ThreadCounters {
     pub(crate) batches: AtomicU64,
     pub(crate) attempts: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
-    pub(crate) idle_with_job_ns: AtomicU64,
-    pub(crate) idle_no_job_ns: AtomicU64,
-    pub(crate) starvation_events: AtomicU64,
-    pub(crate) starved_ns: AtomicU64,
+    /// Locked when the thread goes to sleep and when it wakes up, never in between.
+    pub(crate) idle: Mutex<Idle>,
     pub(crate) self_refills: AtomicU64,
     pub(crate) stale: AtomicU64,
     pub(crate) panics: AtomicU64,
@@ -115,6 +113,51 @@ pub(crate) struct ThreadCounters {
     /// Pool time of the start of the last batch, plus one; 0 before the first.
     pub(crate) last_start: AtomicU64,
     pub(crate) last_end: AtomicU64,
+}
+
+/// The times a thread has waited, the wait it is in included.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Idle {
+    with_job_ns: u64,
+    no_job_ns: u64,
+    starvation_events: u64,
+    starved_ns: u64,
+    /// Pool time at which the present wait began, and whether it began with work to claim.
+    waiting: Option<(u64, bool)>,
+}
+
+impl Idle {
+    /// A wait begins at pool time `now_ns`.
+    pub(crate) fn begin(&mut self, now_ns: u64, starved: bool) {
+        self.waiting = Some((now_ns, starved));
+    }
+
+    /// The wait ends; says how long it was, and how much of it there was work. `work_since` is
+    /// the pool time, plus one, since when there has been work; 0 if there is none.
+    pub(crate) fn end(&mut self, now_ns: u64, work_since: u64) -> (u64, u64) {
+        let Some((from_ns, starved)) = self.waiting.take() else { return (0, 0) };
+        let waited_ns = now_ns.saturating_sub(from_ns);
+        // Work that appeared during the wait splits it.
+        let with_job = match work_since {
+            0 if starved => waited_ns,
+            0 => 0,
+            since => waited_ns.saturating_sub((since - 1).saturating_sub(from_ns)),
+        };
+        self.with_job_ns += with_job;
+        self.no_job_ns += waited_ns - with_job;
+        if starved {
+            self.starvation_events += 1;
+            self.starved_ns += waited_ns;
+        }
+        (waited_ns, with_job)
+    }
+
+    /// The times as of `now_ns`.
+    fn as_of(&self, now_ns: u64, work_since: u64) -> Self {
+        let mut idle = self.clone();
+        idle.end(now_ns, work_since);
+        idle
+    }
 }
 
 /// A thread counts as active for this long after its last batch.
@@ -131,7 +174,8 @@ impl ThreadCounters {
         self.involuntary.store(switches.involuntary, Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, index: usize, now_ns: u64) -> ThreadMetrics {
+    pub(crate) fn snapshot(&self, index: usize, now_ns: u64, work_since: u64) -> ThreadMetrics {
+        let idle = crate::sync::lock(&self.idle).as_of(now_ns, work_since);
         let last_start = self.last_start.load(Relaxed);
         let recent =
             last_start > 0 && now_ns.saturating_sub(self.last_end.load(Relaxed)) < ACTIVE_WINDOW_NS;
@@ -143,10 +187,10 @@ impl ThreadCounters {
             batches: self.batches.load(Relaxed),
             attempts: self.attempts.load(Relaxed),
             busy_ns: self.busy_ns.load(Relaxed),
-            idle_with_job_ns: self.idle_with_job_ns.load(Relaxed),
-            idle_no_job_ns: self.idle_no_job_ns.load(Relaxed),
-            starvation_events: self.starvation_events.load(Relaxed),
-            starved_ns: self.starved_ns.load(Relaxed),
+            idle_with_job_ns: idle.with_job_ns,
+            idle_no_job_ns: idle.no_job_ns,
+            starvation_events: idle.starvation_events,
+            starved_ns: idle.starved_ns,
             self_refills: self.self_refills.load(Relaxed),
             stale: self.stale.load(Relaxed),
             panics: self.panics.load(Relaxed),

@@ -17,8 +17,14 @@ pub(crate) fn pick(
         .min_by_key(|job| (job.pass.load(Relaxed), Reverse(job.priority), job.id))
 }
 
-/// Where a new job starts: level with the one that has had least, so that it neither waits for
-/// what the others had before it came nor is owed anything.
-pub(crate) fn entry_pass(jobs: &[Arc<JobCore>]) -> u64 {
-    jobs.iter().map(|job| job.pass.load(Relaxed)).min().unwrap_or(0)
+/// Where a job starts, or goes on after a pause: level with the one that has had least, so that
+/// it neither waits for what the others had before it came nor is owed anything.
+///
+/// A job that stands still, or that its own limit of threads holds back, has had less than its
+/// share by its own doing: it sets no level. Where nothing else is there, the one that has had
+/// most does, so that no job that is at work has to wait until the newcomer has caught up.
+pub(crate) fn entry_pass(jobs: &[Arc<JobCore>], threads: usize) -> u64 {
+    let passes = |job: &Arc<JobCore>| job.pass.load(Relaxed);
+    let takers = jobs.iter().filter(|job| job.claimable() && !job.is_limited(threads));
+    takers.map(passes).min().or_else(|| jobs.iter().map(passes).max()).unwrap_or(0)
 }

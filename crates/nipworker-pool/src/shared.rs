@@ -131,16 +131,28 @@ impl Shared {
             return Err(PoolError::TooManyJobs { limit: MAX_JOBS });
         }
         let id = self.next_job.fetch_add(1, Relaxed);
-        let pass = schedule::entry_pass(&jobs);
+        let pass = schedule::entry_pass(&jobs, self.threads());
         let job = Arc::new(JobCore::new(id, spec, task, target_ns, pass));
         if job.is_direct(self.threads()) {
             self.direct_jobs.fetch_add(1, SeqCst);
         }
         jobs.push(Arc::clone(&job));
+        // Together with the job: a thread that sees the job sees that something has come.
+        self.work.touch();
         drop(jobs);
         self.work_appeared();
         self.settle(&job);
         Ok(job)
+    }
+
+    /// Lets a paused job go on, level with the others. False if it was not paused.
+    pub(crate) fn resume(&self, job: &JobCore) -> bool {
+        let pass = schedule::entry_pass(&read(&self.jobs), self.threads());
+        let resumed = job.resume(pass);
+        if resumed {
+            self.work_appeared();
+        }
+        resumed
     }
 
     /// Wakes everybody because a job has got work to claim.
@@ -314,11 +326,12 @@ impl Shared {
 
     pub(crate) fn metrics(&self) -> PoolMetrics {
         let now = self.now_ns();
+        let work_since = self.work_since();
         let threads: Vec<_> = self
             .slots
             .iter()
             .enumerate()
-            .map(|(index, slot)| slot.counters.snapshot(index, now))
+            .map(|(index, slot)| slot.counters.snapshot(index, now, work_since))
             .collect();
         let items: Vec<u64> = threads.iter().map(|t| t.attempts).collect();
         let (fairness_min_max, fairness_jain) = fairness(&items);

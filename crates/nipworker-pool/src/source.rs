@@ -110,7 +110,8 @@ impl<T: Clone> SourceReader<T> {
     ///
     /// [`Closed`] when every writer is gone and nothing is left; losses are reported before that.
     pub fn next_batch(&mut self, max: usize, timeout: Duration) -> Result<Drained<T>, Closed> {
-        let deadline = Instant::now() + timeout;
+        // A time beyond what an instant can hold is no limit.
+        let deadline = Instant::now().checked_add(timeout);
         let inner = Arc::clone(&self.inner);
         let mut ring = lock(&inner.ring);
         loop {
@@ -121,6 +122,10 @@ impl<T: Clone> SourceReader<T> {
             if ring.writers == 0 {
                 return Err(Closed);
             }
+            let Some(deadline) = deadline else {
+                ring = inner.filled.wait(ring).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
             let now = Instant::now();
             if now >= deadline {
                 return Ok(self.take(&ring, max));

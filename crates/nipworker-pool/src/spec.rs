@@ -43,7 +43,8 @@ impl Priority {
 /// What a panic in a batch means for its job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnPanic {
-    /// The batch is queued again exactly once; if it panics again it is quarantined.
+    /// The batch is queued again exactly once; if it panics again it is quarantined. A batch that
+    /// does nothing although nobody has cancelled it counts as one that panicked.
     #[default]
     RetryOnce,
     /// The job ends with [`EndReason::Panicked`].
@@ -152,7 +153,7 @@ pub struct JobStats {
     pub batches: u64,
     /// Batches whose result came too late and was dropped.
     pub stale: u64,
-    /// Batches that panicked or were lost with their thread.
+    /// Batches that panicked, did nothing uncancelled, or were lost with their thread.
     pub panics: u64,
     /// Spans given up.
     pub quarantined: Vec<Span>,

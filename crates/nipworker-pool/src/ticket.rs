@@ -43,11 +43,7 @@ impl JobTicket {
 
     /// Goes on after a pause. False if the job was not paused.
     pub fn resume(&self) -> bool {
-        let resumed = self.job.resume();
-        if resumed {
-            self.shared.work_appeared();
-        }
-        resumed
+        self.shared.resume(&self.job)
     }
 
     /// Whether the job is paused.

@@ -26,6 +26,11 @@ pub(crate) fn is_worker_thread() -> bool {
     IS_WORKER.with(std::cell::Cell::get)
 }
 
+/// Counts the calling thread among those of a pool.
+pub(crate) fn mark_thread() {
+    IS_WORKER.with(|flag| flag.set(true));
+}
+
 /// Context switches are read from the system this often at most: the call costs more than the
 /// rest of the bookkeeping of a batch.
 const SWITCHES_EVERY_NS: u64 = 1_000_000;
@@ -45,7 +50,7 @@ impl Drop for Obituary<'_> {
 
 /// The body of worker `index`.
 pub(crate) fn run(shared: &Shared, index: usize, core: Option<CoreId>) {
-    IS_WORKER.with(|flag| flag.set(true));
+    mark_thread();
     let obituary = Obituary { shared, index };
     let pinned = core.is_some_and(core_affinity::set_for_current);
     let counters = &shared.slots[index].counters;
@@ -78,9 +83,6 @@ impl Worker<'_> {
                     self.shared.dispatch.record(nanos(self.free_since.elapsed()));
                     self.execute(&batch);
                 }
-                // Work that came after the look is taken at once: in batched mode no thread goes
-                // to sleep over it.
-                None if !self.shared.is_sequential() && self.shared.any_claimable() => {}
                 None => self.wait(key),
             }
         }
@@ -90,25 +92,17 @@ impl Worker<'_> {
     fn wait(&mut self, key: u64) {
         let counters = &self.shared.slots[self.index].counters;
         let starved = self.shared.any_claimable();
-        let from = Instant::now();
-        let from_ns = self.shared.now_ns();
+        // Work that came after the look is taken at once: in batched mode no thread goes to sleep
+        // over it, and in no mode does it count as starving.
+        if starved && (!self.shared.is_sequential() || self.shared.work.key() != key) {
+            return;
+        }
+        lock(&counters.idle).begin(self.shared.now_ns(), starved);
         self.shared.work.wait(key, None);
-        let waited = from.elapsed();
-        let waited_ns = nanos(waited);
-        // Work that appeared during the wait splits it.
-        let with_job = match self.shared.work_since() {
-            0 if starved => waited_ns,
-            0 => 0,
-            since => {
-                let appeared_ns = since - 1;
-                waited_ns.saturating_sub(appeared_ns.saturating_sub(from_ns))
-            }
-        };
-        ThreadCounters::add(&counters.idle_with_job_ns, with_job);
-        ThreadCounters::add(&counters.idle_no_job_ns, waited_ns - with_job);
+        let now_ns = self.shared.now_ns();
+        let (waited_ns, with_job) = lock(&counters.idle).end(now_ns, self.shared.work_since());
         if starved {
-            ThreadCounters::add(&counters.starvation_events, 1);
-            ThreadCounters::add(&counters.starved_ns, waited_ns);
+            let waited = Duration::from_nanos(waited_ns);
             self.shared.tell(&PoolEvent::Starved { index: self.index, waited });
         }
         // The dispatch latency counts from the moment there was something to dispatch.
@@ -136,7 +130,7 @@ impl Worker<'_> {
         let mut settled = None;
         let mut items = 0;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            job.task.run(batch.span, &ctx, &mut |done, commit| {
+            job.run(batch.span, &ctx, &mut |done, commit| {
                 let report = BatchReport {
                     done: Span::new(batch.span.start, done.min(batch.span.len)),
                     thread: index,
@@ -158,6 +152,8 @@ impl Worker<'_> {
             }
             drop_quietly(payload);
             self.note_panic(batch, &message, settled == Some(Settled::QueuedAgain));
+        } else if let Some(Settled::Idle { queued_again }) = settled {
+            self.note_panic(batch, "the batch made no progress", queued_again);
         } else if settled == Some(Settled::Quarantined) {
             self.note_panic(batch, "the commit of the batch panicked", false);
         }
@@ -176,7 +172,9 @@ impl Worker<'_> {
         self.publish_os();
         job.leave();
         // Others may be asleep because, when they looked, this batch was all there was.
+        let again = Some(Settled::Idle { queued_again: true });
         let given_back = settled == Some(Settled::QueuedAgain)
+            || settled == again
             || (settled == Some(Settled::Committed) && items < batch.span.len);
         let place_freed = job.is_limited(shared.threads()) && shared.job_count() > 1;
         if (given_back || place_freed) && job.claimable() {

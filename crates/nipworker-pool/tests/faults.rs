@@ -189,3 +189,85 @@ fn a_task_that_claims_more_than_its_span_is_cut_to_it() {
     let spec = JobSpec::new("boast", vec![Span::new(0, 1_000)]);
     assert_eq!(pool.submit(spec, Arc::new(Boaster)).unwrap().wait().items, 1_000);
 }
+
+struct Lazy;
+
+impl RangeTask for Lazy {
+    type Output = ();
+    fn run(&self, _span: Span, _ctx: &BatchContext<'_>) -> Done<()> {
+        Done { items: 0, output: () }
+    }
+    fn commit(&self, _report: &BatchReport, (): ()) -> Next {
+        Next::Continue
+    }
+}
+
+#[test]
+fn a_batch_that_does_nothing_uncancelled_is_tried_once_more_and_then_quarantined() {
+    let pool = pool(2);
+    let span = Span::new(0, 100);
+    let end = pool.submit(JobSpec::new("lazy", vec![span]), Arc::new(Lazy)).unwrap().wait();
+    assert_eq!((end.reason, end.items), (EndReason::Exhausted, 0));
+    assert_eq!(end.quarantined.iter().map(|span| span.len).sum::<u64>(), 100);
+}
+
+#[test]
+fn statistics_that_are_never_due_do_not_stop_the_coordinator() {
+    let config =
+        PoolConfig { threads: Some(2), stats_every: Duration::MAX, ..PoolConfig::default() };
+    let pool = Pool::new(config).unwrap();
+    let task = Recorder::new(|_| spin(Duration::from_micros(20)));
+    let spec = JobSpec::new("endless", vec![Span::new(0, u64::MAX)]);
+    let ticket = pool.submit(spec, Arc::clone(&task)).unwrap();
+    task.wait_for_items(100);
+    pool.kill_thread(0);
+    eventually("the replacement", || pool.metrics().restarts == 1);
+    pool.shutdown();
+    assert_eq!(ticket.wait().reason, EndReason::Shutdown);
+}
+
+/// Its drop panics, without a message on the test's standard error.
+struct Bomb(Arc<AtomicU64>);
+
+impl RangeTask for Bomb {
+    type Output = ();
+    fn run(&self, span: Span, _ctx: &BatchContext<'_>) -> Done<()> {
+        Done { items: span.len, output: () }
+    }
+    fn commit(&self, _report: &BatchReport, (): ()) -> Next {
+        Next::Continue
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        fail();
+    }
+}
+
+#[test]
+fn a_task_whose_drop_panics_harms_neither_the_coordinator_nor_the_workers() {
+    let pool = pool(2);
+    let drops = Arc::new(AtomicU64::new(0));
+    // The deadline of a paused job ends it on the coordinator, which holds it last.
+    let mut spec = JobSpec::new("bomb", vec![Span::new(0, u64::MAX)]);
+    spec.deadline = Some(std::time::Instant::now() + Duration::from_millis(50));
+    let ticket = pool.submit(spec, Arc::new(Bomb(Arc::clone(&drops)))).unwrap();
+    ticket.pause();
+    drop(ticket);
+    eventually("the drop on the coordinator", || drops.load(SeqCst) == 1);
+    // One that comes to its end is dropped by whichever thread is the last.
+    let spec = JobSpec::new("short", vec![Span::new(0, 100)]);
+    drop(pool.submit(spec, Arc::new(Bomb(Arc::clone(&drops)))).unwrap());
+    eventually("the drop on a worker", || drops.load(SeqCst) == 2);
+    let task = Recorder::new(|_| spin(Duration::from_micros(20)));
+    let spec = JobSpec::new("endless", vec![Span::new(0, u64::MAX)]);
+    let ticket = pool.submit(spec, Arc::clone(&task)).unwrap();
+    task.wait_for_items(100);
+    let restarts = pool.metrics().restarts;
+    pool.kill_thread(0);
+    eventually("the replacement", || pool.metrics().restarts == restarts + 1);
+    pool.shutdown();
+    assert_eq!(ticket.wait().reason, EndReason::Shutdown);
+}

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Recorder, eventually, pool, sequential, spin};
-use nipworker_pool::{JobSpec, Pool, PoolConfig, Priority, Span};
+use nipworker_pool::{JobSpec, JobTicket, Pool, PoolConfig, Priority, Span};
 
 #[test]
 fn one_job_reaches_all_32_workers_even_on_few_cores() {
@@ -186,4 +186,66 @@ fn a_job_switch_reaches_a_busy_thread_within_one_item() {
     // Generous for a machine that others load; without the look inside a batch it would take
     // as long as the batches, and they never end for a job of this size if size ran away.
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+}
+
+fn endless(pool: &Pool, name: &str) -> JobTicket {
+    let task = Recorder::new(|_| spin(Duration::from_micros(50)));
+    pool.submit(JobSpec::new(name, vec![Span::new(0, u64::MAX)]), task).unwrap()
+}
+
+const MS: u64 = 1_000_000;
+
+/// Lets `newcomer` have 100 ms of thread time; the other must have had its part of the time.
+fn assert_shared(newcomer: &JobTicket, other: &JobTicket) {
+    let (new_before, before) = (newcomer.stats().cpu_ns, other.stats().cpu_ns);
+    eventually("thread time", || newcomer.stats().cpu_ns >= new_before + 100 * MS);
+    let had = other.stats().cpu_ns - before;
+    assert!(had >= 30 * MS, "the other had {had} ns beside 100 ms");
+}
+
+#[test]
+fn a_resumed_job_is_not_owed_the_time_of_its_pause() {
+    let pool = pool(1);
+    let paused = endless(&pool, "paused");
+    paused.pause();
+    let other = endless(&pool, "other");
+    eventually("a lead", || other.stats().cpu_ns >= 300 * MS);
+    paused.resume();
+    assert_shared(&paused, &other);
+}
+
+#[test]
+fn a_new_job_beside_a_paused_one_is_not_owed_the_past() {
+    let pool = pool(1);
+    let paused = endless(&pool, "paused");
+    paused.pause();
+    let other = endless(&pool, "other");
+    eventually("a lead", || other.stats().cpu_ns >= 300 * MS);
+    let new = endless(&pool, "new");
+    assert_shared(&new, &other);
+}
+
+#[test]
+fn a_new_job_beside_one_of_few_threads_is_not_owed_what_that_one_lags() {
+    let pool = pool(2);
+    let mut spec = JobSpec::new("limited", vec![Span::new(0, u64::MAX)]);
+    spec.max_threads = std::num::NonZeroUsize::new(1);
+    // By its weight it is due far more than its one thread can give it.
+    spec.priority = Priority::Urgent;
+    let task = Recorder::new(|_| spin(Duration::from_micros(50)));
+    let _limited = pool.submit(spec, task).unwrap();
+    let other = endless(&pool, "other");
+    eventually("a lead", || other.stats().cpu_ns >= 300 * MS);
+    let new = endless(&pool, "new");
+    assert_shared(&new, &other);
+}
+
+#[test]
+fn jobs_that_come_while_threads_fall_asleep_are_no_starvation() {
+    let pool = pool(2);
+    for round in 0..3_000u64 {
+        let batch = pool.run_batch(Priority::Normal, vec![round; 4], |item| item + 1);
+        assert_eq!(futures::executor::block_on(batch).unwrap(), vec![round + 1; 4]);
+    }
+    assert_eq!(pool.metrics().starvation_events, 0);
 }

@@ -6,9 +6,10 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Recorder, eventually, pool, spin};
+use common::{PATIENCE, Recorder, eventually, pool, spin};
 use nipworker_pool::{
-    EndReason, JobSpec, MAX_THREADS, Pool, PoolConfig, PoolError, Priority, Span, default_threads,
+    BatchContext, BatchReport, Done, EndReason, JobEnd, JobSpec, MAX_THREADS, Next, Pool,
+    PoolConfig, PoolError, Priority, RangeTask, Span, default_threads,
 };
 
 /// Names of this process's threads.
@@ -106,4 +107,51 @@ fn the_default_leaves_a_core_to_others_from_four_cores_on() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let want = if cores >= 4 { cores - 1 } else { cores };
     assert_eq!(default_threads(), want);
+}
+
+/// Keeps a pool until it ends.
+struct Holder(std::sync::Mutex<Option<Pool>>, std::sync::mpsc::Sender<&'static str>);
+
+impl RangeTask for Holder {
+    type Output = ();
+    fn run(&self, span: Span, _ctx: &BatchContext<'_>) -> Done<()> {
+        Done { items: span.len, output: () }
+    }
+    fn commit(&self, _report: &BatchReport, (): ()) -> Next {
+        Next::Continue
+    }
+    fn ended(&self, _end: &JobEnd) {
+        drop(self.0.lock().unwrap().take());
+        self.1.send("dropped").unwrap();
+    }
+}
+
+#[test]
+fn the_last_pool_dropped_on_its_coordinator_stops_it_in_order() {
+    let pool = pool(2);
+    let endless = Recorder::new(|_| spin(Duration::from_micros(20)));
+    let spec = JobSpec::new("endless", vec![Span::new(0, u64::MAX)]);
+    let other = pool.submit(spec, endless).unwrap();
+    let (sender, dropped) = std::sync::mpsc::channel();
+    let holder = Arc::new(Holder(std::sync::Mutex::new(None), sender));
+    // The deadline of a paused job ends it on the coordinator.
+    let mut spec = JobSpec::new("holder", vec![Span::new(0, u64::MAX)]);
+    spec.deadline = Some(std::time::Instant::now() + Duration::from_millis(300));
+    let mut held = holder.0.lock().unwrap();
+    let ticket = pool.submit(spec, Arc::clone(&holder)).unwrap();
+    ticket.pause();
+    *held = Some(pool);
+    drop(held);
+    assert_eq!(dropped.recv_timeout(PATIENCE), Ok("dropped"));
+    assert_eq!(ticket.wait().reason, EndReason::TimedOut);
+    assert_eq!(other.wait().reason, EndReason::Shutdown);
+}
+
+#[test]
+fn a_sleeping_thread_shows_the_time_it_has_been_idle() {
+    let pool = pool(2);
+    eventually("idle time of threads that have never been woken", || {
+        pool.metrics().threads.iter().all(|thread| thread.idle_no_job_ns > 20_000_000)
+    });
+    assert_eq!(pool.metrics().starvation_events, 0);
 }

@@ -87,3 +87,11 @@ fn two_readers_see_the_same_items() {
     assert_eq!(first.try_next_batch(9).unwrap().items, [1, 2, 3]);
     assert_eq!(second.try_next_batch(9).unwrap().items, [2, 3]);
 }
+
+#[test]
+fn a_source_may_be_waited_for_without_a_limit() {
+    let (writer, mut reader) = channel::<u32>(4);
+    let waiting = std::thread::spawn(move || reader.next_batch(1, Duration::MAX));
+    writer.push_batch([7]);
+    assert_eq!(waiting.join().unwrap().unwrap().items, [7]);
+}
