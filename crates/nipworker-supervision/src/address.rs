@@ -12,6 +12,7 @@ use crate::ask::{Ask, Send};
 use crate::envelope::{BoxEnv, Env, downcast};
 use crate::failure::{AskError, Refused, SendError};
 use crate::ledger::{DeadLetter, Ledger};
+use crate::util::guarded;
 
 /// Messages that an address holds by default.
 pub const DEFAULT_CAPACITY: usize = 1024;
@@ -64,7 +65,7 @@ impl<A: Actor> Inner<A> {
     pub(crate) fn fail_in_hand(&self, generation: u64, error: AskError) -> bool {
         match self.mailbox.disarm(generation, Outcome::Failed) {
             Some(env) => {
-                env.fail(&self.ledger, error);
+                fail_and_drop(env, &self.ledger, error);
                 true
             }
             None => false,
@@ -83,6 +84,12 @@ impl<A: Actor> Inner<A> {
             last_dead_letters: self.ledger.dead_letters(),
         }
     }
+}
+
+/// Answers the sender of an envelope whose message is out of it already, or of no weight.
+pub(crate) fn fail_and_drop<A: Actor>(mut env: BoxEnv<A>, ledger: &Ledger, error: AskError) {
+    env.fail(ledger, error);
+    guarded(|| drop(env));
 }
 
 /// Anything that takes messages of type `M`.

@@ -1,31 +1,39 @@
 //! What the supervisor sees of a mailbox, with the actor's type hidden.
 
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use actix::Actor;
 use nipworker_mailbox::Counters;
 
-use crate::address::{Inner, MailboxStatus};
+use crate::address::{Inner, MailboxStatus, fail_and_drop};
 use crate::failure::AskError;
 use crate::ledger::Ledger;
+use crate::util::guarded;
 
 pub(crate) trait Behind: Send + Sync {
     fn ledger(&self) -> &Ledger;
     fn mailbox_status(&self) -> MailboxStatus;
     fn counters(&self) -> Counters;
     fn busy_token(&self) -> u64;
-    /// Starts the next generation. What the last one had in hand fails with `error`.
-    fn fence(&self, error: AskError) -> u64;
-    /// The same, unless the consumer has moved on since `token` was read.
-    fn fence_if_stuck(&self, token: u64, error: AskError) -> bool;
-    /// Fails the answers that futures of the worker have yet to give.
-    fn fail_pending(&self, error: &AskError);
+    /// Starts the next generation. What the last one had in hand fails with `error`; tells whether
+    /// there was something.
+    fn fence(&self, error: AskError) -> (u64, bool);
+    /// The same, unless the consumer has moved on since `token` was read; then `None`.
+    fn fence_if_stuck(&self, token: u64, error: AskError) -> Option<bool>;
+    /// Fails the answers that futures of the worker have yet to give; tells how many. Those that a
+    /// failure of the worker has cost get that, the others `error`.
+    fn fail_pending(&self, error: &AskError) -> usize;
+    /// Fails them all with `error`, and what this generation may yet come to owe.
+    fn give_up_pending(&self, generation: u64, error: &AskError);
+    /// Whether there is anything that an orderly stop has to wait for.
+    fn has_work(&self) -> bool;
     fn depth(&self) -> u64;
     fn seal(&self);
     fn open(&self);
-    /// Closes, and fails everything that is queued. Gives the number of messages.
-    fn close(&self, error: AskError) -> usize;
+    /// Closes, and fails everything that is queued.
+    fn close(&self, error: AskError) -> Remains;
     /// Identity of the address.
     fn id(&self) -> usize;
 }
@@ -47,24 +55,28 @@ impl<A: Actor> Behind for Inner<A> {
         self.mailbox.busy_token()
     }
 
-    fn fence(&self, error: AskError) -> u64 {
+    fn fence(&self, error: AskError) -> (u64, bool) {
         let fence = self.mailbox.fence();
-        if let Some(env) = fence.in_hand {
-            env.fail(&self.ledger, error);
-        }
-        fence.generation
+        let in_hand = fence.in_hand.map(|env| fail_and_drop(env, &self.ledger, error));
+        (fence.generation, in_hand.is_some())
     }
 
-    fn fence_if_stuck(&self, token: u64, error: AskError) -> bool {
-        let Some(fence) = self.mailbox.fence_if_stuck(token) else { return false };
-        if let Some(env) = fence.in_hand {
-            env.fail(&self.ledger, error);
-        }
-        true
+    fn fence_if_stuck(&self, token: u64, error: AskError) -> Option<bool> {
+        let fence = self.mailbox.fence_if_stuck(token)?;
+        let in_hand = fence.in_hand.map(|env| fail_and_drop(env, &self.ledger, error));
+        Some(in_hand.is_some())
     }
 
-    fn fail_pending(&self, error: &AskError) {
-        self.ledger.pending.fail_all(&self.ledger, error);
+    fn fail_pending(&self, error: &AskError) -> usize {
+        self.ledger.pending.fail_all(&self.ledger, error)
+    }
+
+    fn give_up_pending(&self, generation: u64, error: &AskError) {
+        self.ledger.pending.give_up(&self.ledger, generation, error);
+    }
+
+    fn has_work(&self) -> bool {
+        self.mailbox.depth() > 0 || !self.ledger.pending.is_empty()
     }
 
     fn depth(&self) -> u64 {
@@ -79,17 +91,47 @@ impl<A: Actor> Behind for Inner<A> {
         self.mailbox.reopen();
     }
 
-    fn close(&self, error: AskError) -> usize {
-        let left = self.mailbox.close();
-        let count = left.len();
-        for env in left {
+    fn close(&self, error: AskError) -> Remains {
+        let mut left = self.mailbox.close();
+        for env in &mut left {
             env.fail(&self.ledger, error.clone());
         }
-        count
+        let count = left.len();
+        let drop_all = (count > 0).then(|| -> Box<dyn FnOnce() + Send> {
+            Box::new(move || {
+                for env in left {
+                    guarded(|| drop(env));
+                }
+            })
+        });
+        Remains { count, drop_all }
     }
 
     fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
+    }
+}
+
+/// Messages whose senders have been answered, still to be dropped: foreign code that may take its
+/// time.
+#[must_use]
+pub(crate) struct Remains {
+    pub(crate) count: usize,
+    drop_all: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Remains {
+    /// Drops them here.
+    pub(crate) fn drop_here(mut self) {
+        if let Some(drop_all) = self.drop_all.take() {
+            drop_all();
+        }
+    }
+
+    /// Drops them on a thread of their own, if there are any. Without a thread they are dropped here.
+    pub(crate) fn drop_elsewhere(mut self) -> Option<JoinHandle<()>> {
+        let drop_all = self.drop_all.take()?;
+        thread::Builder::new().name("nipworker-drop".to_owned()).spawn(drop_all).ok()
     }
 }
 

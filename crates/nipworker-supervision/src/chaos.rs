@@ -70,7 +70,7 @@ impl<A: Actor<Context = Context<A>>> AnyEnvelope<A> for Injected {
         self
     }
 
-    fn fail(self: Box<Self>, _ledger: &Ledger, _error: AskError) {}
+    fn fail(&mut self, _ledger: &Ledger, _error: AskError) {}
 }
 
 fn arm<A: Actor<Context = Context<A>>>(

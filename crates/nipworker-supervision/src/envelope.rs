@@ -14,8 +14,7 @@ use crate::address::Inner;
 use crate::failure::AskError;
 use crate::ledger::Ledger;
 use crate::local::Local;
-use crate::pending::{fail_ask, stand_between};
-use crate::util::guarded;
+use crate::pending::{Later, fail_ask, follow};
 
 /// A message and the way to answer it, in one allocation.
 ///
@@ -91,8 +90,9 @@ pub(crate) trait AnyEnvelope<A: Actor>: Send {
     fn entry(&self) -> Entry<A>;
     fn as_any_mut(&mut self) -> &mut dyn Any;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
-    /// Answers the sender with a failure, or counts a dead letter.
-    fn fail(self: Box<Self>, ledger: &Ledger, error: AskError);
+    /// Answers the sender with a failure, or counts a dead letter. The message, if it is still in
+    /// there, is dropped with the envelope.
+    fn fail(&mut self, ledger: &Ledger, error: AskError);
 }
 
 impl<A, M> AnyEnvelope<A> for Env<M>
@@ -113,12 +113,11 @@ where
         self
     }
 
-    fn fail(mut self: Box<Self>, ledger: &Ledger, error: AskError) {
+    fn fail(&mut self, ledger: &Ledger, error: AskError) {
         match self.reply.take() {
             None => ledger.bury(type_name::<M>(), &error),
             Some(reply) => fail_ask(ledger, self.seq, reply, error),
         }
-        guarded(|| drop(self));
     }
 }
 
@@ -158,19 +157,27 @@ where
     if hands.local.is_fatal() {
         return After::Fatal;
     }
+    if answers_at_once::<A, M>() {
+        let Some(env) = mailbox.disarm(hands.generation, Outcome::Handled) else {
+            return After::Fenced;
+        };
+        response.handle(ctx, downcast::<A, M>(env).reply);
+        return After::Done;
+    }
+    // Foreign code: until it is back, the way to answer stays in the slot.
+    let incidents = hands.inner.ledger.incidents();
+    let (tx, answer) = oneshot::channel();
+    response.handle(ctx, Some(tx));
+    if hands.local.is_fatal() {
+        return After::Fatal;
+    }
     let Some(env) = mailbox.disarm(hands.generation, Outcome::Handled) else {
         return After::Fenced;
     };
     let Env { reply, seq, .. } = *downcast::<A, M>(env);
-    if answers_at_once::<A, M>() {
-        response.handle(ctx, reply);
-    } else {
-        let seq = if seq == 0 { next_seq() } else { seq };
-        let incarnation = &hands.local.incarnation;
-        let (tx, follow) = stand_between(&hands.inner, incarnation, seq, type_name::<M>(), reply);
-        response.handle(ctx, Some(tx));
-        follow();
-    }
+    let seq = if seq == 0 { next_seq() } else { seq };
+    let (generation, message_type) = (hands.generation, type_name::<M>());
+    follow(&hands.inner, Later { generation, seq, message_type, incidents, answer, reply });
     After::Done
 }
 

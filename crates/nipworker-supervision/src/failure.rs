@@ -45,6 +45,9 @@ pub enum Failure {
         /// The limit that was exceeded.
         limit: Duration,
     },
+    /// It ended by itself, in good order, although it is meant to stay.
+    #[error("ended by itself")]
+    Ended,
     /// It was killed on request.
     #[error("killed")]
     Killed,
@@ -68,6 +71,7 @@ impl Failure {
             Self::ThreadLost => "thread_lost",
             Self::StartFailed { .. } => "start_failed",
             Self::StartTimedOut { .. } => "start_timed_out",
+            Self::Ended => "ended",
             Self::Killed => "killed",
             Self::Escalated { .. } => "escalated",
         }
@@ -163,7 +167,8 @@ impl From<Failure> for AskError {
             Failure::Hung { limit } | Failure::StartTimedOut { limit } => Self::Hung { limit },
             Failure::ThreadLost => Self::ThreadLost,
             Failure::Killed => Self::Killed,
-            failure @ (Failure::StartFailed { .. } | Failure::Escalated { .. }) => {
+            failure
+            @ (Failure::Ended | Failure::StartFailed { .. } | Failure::Escalated { .. }) => {
                 Self::Dropped { reason: failure.to_string() }
             }
         }

@@ -17,7 +17,7 @@ use crate::hook;
 use crate::policy::StopMode;
 use crate::spec::SupervisorBuilder;
 use crate::status::{NodeCell, TreeStatus};
-use crate::util::{block_on, lock};
+use crate::util::{block_on, guarded, lock, thread_name};
 
 /// Where a tree of supervisors and actors begins; see [`Supervisor::builder`].
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl SupervisorBuilder {
         let run_at_end = self.at_end.take();
         let driver = Driver::new(self, tx.clone(), rx)?;
         let shared = driver.shared();
-        let name = format!("sup-{}", shared.root.name);
+        let name = thread_name(&format!("sup-{}", shared.root.name));
         let at_end = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name(name)
@@ -157,19 +157,21 @@ impl SupervisorBuilder {
                         let child = at_end.root.name.to_string();
                         (Exit::Escalated { child, failure }, StopReport::default())
                     });
-                at_end.started.send_if_modified(|started| {
-                    let missing = started.is_none();
-                    if missing {
-                        *started = Some(Err(StartError::Stopped));
-                    }
-                    missing
+                guarded(|| {
+                    at_end.started.send_if_modified(|started| {
+                        let missing = started.is_none();
+                        if missing {
+                            *started = Some(Err(StartError::Stopped));
+                        }
+                        missing
+                    })
                 });
                 if let Some(run) = run_at_end
                     && catch_unwind(AssertUnwindSafe(|| run(&ended.0))).is_err()
                 {
                     tracing::error!("what was to be done at the end of the tree panicked");
                 }
-                at_end.ended.send_replace(Some(ended));
+                guarded(|| at_end.ended.send_replace(Some(ended)));
             })
             .map_err(|error| StartError::Thread { reason: error.to_string() })?;
         let owner = Owner { tx, thread: Mutex::new(Some(thread)) };
@@ -232,9 +234,9 @@ impl SupervisorHandle {
         block_on(self.wait())
     }
 
-    /// Replaces a worker by a fresh one, in order: it finishes the message in hand, runs its stop
-    /// hooks, and what is queued waits for the next. Does not count as a failure. False if there is
-    /// no such worker or it is not running.
+    /// Replaces a worker by a fresh one, in order: it finishes the message in hand, gives the answers
+    /// that it owes (within its shutdown limit), runs its stop hooks, and what is queued waits for
+    /// the next. Does not count as a failure. False if there is no such worker or it is not running.
     pub async fn restart_child(&self, name: &str) -> bool {
         self.request(|reply| Msg::Restart(name.to_owned(), reply)).await
     }

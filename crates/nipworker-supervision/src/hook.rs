@@ -9,6 +9,9 @@ use crate::failure::{AskError, Failure};
 use crate::ledger::Ledger;
 use crate::local;
 
+/// Panics that are remembered until the actor's code returns; all but one of them it caught itself.
+const PANICS_KEPT: usize = 8;
+
 /// Takes note of panics on the thread of a worker.
 pub(crate) trait PanicSink {
     fn ledger(&self) -> &Ledger;
@@ -58,11 +61,11 @@ fn note(info: &PanicHookInfo<'_>) {
         place: info.location().map(|at| format!("{}:{}", at.file(), at.line())),
     };
     if let Some(local) = local::current() {
-        let panicked = panicked();
-        local.sink.ledger().note_incident(AskError::from(Failure::from(panicked.clone())));
-        if let Ok(mut kept) = local.panicked.try_borrow_mut() {
-            // A second panic, in a hook or in Drop, does not hide the first.
-            kept.get_or_insert(panicked);
+        if let Ok(mut kept) = local.panics.try_borrow_mut() {
+            if kept.len() == PANICS_KEPT {
+                kept.remove(0);
+            }
+            kept.push(panicked());
         }
         return;
     }

@@ -1,7 +1,7 @@
 //! What an address remembers besides its queue: reasons for lost answers, dead letters, times.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::AskError;
 use crate::latency::Histogram;
+use crate::local::Incarnation;
 use crate::pending::Pending;
 use crate::util::lock;
 
@@ -30,7 +31,11 @@ pub(crate) struct Ledger {
     pub(crate) pending: Pending,
     /// Reasons of failed asks, put here before the asker is woken and taken out by the asker.
     reasons: Mutex<HashMap<u64, AskError>>,
-    /// Panics on this worker so far; see [`Ledger::incident_since`].
+    /// The incarnation that was started last.
+    current: Mutex<Option<Arc<Incarnation>>>,
+    /// Whether a tree has taken this address for a child of its own.
+    claimed: AtomicBool,
+    /// Failures of this worker so far; see [`Ledger::incident_since`].
     incidents: AtomicU64,
     last_incident: Mutex<Option<AskError>>,
     dead_letters: AtomicU64,
@@ -50,6 +55,8 @@ impl Ledger {
             name,
             latency: Histogram::new(),
             pending: Pending::default(),
+            current: Mutex::default(),
+            claimed: AtomicBool::new(false),
             reasons: Mutex::default(),
             incidents: AtomicU64::new(0),
             last_incident: Mutex::default(),
@@ -64,6 +71,27 @@ impl Ledger {
 
     pub(crate) fn take_reason(&self, seq: u64) -> Option<AskError> {
         lock(&self.reasons).remove(&seq)
+    }
+
+    pub(crate) fn set_current(&self, incarnation: &Arc<Incarnation>) {
+        *lock(&self.current) = Some(Arc::clone(incarnation));
+    }
+
+    /// Wakes the present incarnation if it has been asked to stop: what it waits for may be over.
+    pub(crate) fn wake_stopping(&self) {
+        let current = lock(&self.current).clone();
+        if let Some(current) = current.filter(|current| current.stop_asked().is_some()) {
+            current.wake();
+        }
+    }
+
+    /// Makes the caller the one that serves and closes this address. False if there is one.
+    pub(crate) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn release(&self) {
+        self.claimed.store(false, Ordering::Release);
     }
 
     #[cfg(test)]

@@ -56,6 +56,6 @@ pub use local::fatal;
 pub use policy::{Backoff, Intensity, RestartPolicy, Strategy};
 pub use spec::{
     ChildSpec, DEFAULT_HANG_LIMIT, DEFAULT_MAX_ZOMBIES, DEFAULT_START_TIMEOUT, DEFAULT_TICK,
-    Shutdown, StartContext, SupervisorBuilder,
+    MAX_TICK, Shutdown, StartContext, SupervisorBuilder,
 };
 pub use status::{ChildStatus, FailureReport, Latency, NodeStatus, State, TreeStatus};

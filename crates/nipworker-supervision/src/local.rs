@@ -28,6 +28,7 @@ pub(crate) struct Incarnation {
 const RUN: u8 = 0;
 const STOP_AND_KEEP: u8 = 1;
 const STOP_DRAINED: u8 = 2;
+const STOP_ANSWERED: u8 = 3;
 
 impl Incarnation {
     pub(crate) fn new(generation: u64) -> Self {
@@ -56,10 +57,21 @@ impl Incarnation {
         self.wake();
     }
 
+    /// As with [`StopMode::Keep`], but when the answers that it owes have been given.
+    pub(crate) fn ask_to_stop_answered(&self) {
+        self.stop.store(STOP_ANSWERED, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it is to give the answers that it owes before it stops.
+    pub(crate) fn owes_answers_first(&self) -> bool {
+        self.stop.load(Ordering::Acquire) == STOP_ANSWERED
+    }
+
     pub(crate) fn stop_asked(&self) -> Option<StopMode> {
         match self.stop.load(Ordering::Acquire) {
             RUN => None,
-            STOP_AND_KEEP => Some(StopMode::Keep),
+            STOP_AND_KEEP | STOP_ANSWERED => Some(StopMode::Keep),
             _ => Some(StopMode::Drain),
         }
     }
@@ -84,7 +96,9 @@ impl Incarnation {
     pub(crate) fn register(&self, waker: &Waker) {
         let mut kept = lock(&self.waker);
         if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-            *kept = Some(waker.clone());
+            let replaced = kept.replace(waker.clone());
+            drop(kept);
+            drop(replaced);
         }
     }
 }
@@ -98,8 +112,11 @@ pub(crate) struct Local {
     fatal_reason: RefCell<Option<String>>,
     /// No message may be taken any more.
     pub(crate) dead: Cell<bool>,
-    /// The last panic of this incarnation, as the panic hook saw it.
-    pub(crate) panicked: RefCell<Option<Panicked>>,
+    /// The pump is no longer among the futures of the actor.
+    pub(crate) pump_gone: Cell<bool>,
+    /// Panics since the actor's code was last entered, as the panic hook saw them. The last is not
+    /// always the one that got out: code may catch its own, while it unwinds from another too.
+    pub(crate) panics: RefCell<Vec<Panicked>>,
     #[cfg(feature = "chaos")]
     pub(crate) fault: Cell<Option<crate::chaos::Fault>>,
 }
@@ -117,7 +134,8 @@ impl Local {
             fatal: Cell::new(false),
             fatal_reason: RefCell::new(None),
             dead: Cell::new(false),
-            panicked: RefCell::new(None),
+            pump_gone: Cell::new(false),
+            panics: RefCell::new(Vec::new()),
             #[cfg(feature = "chaos")]
             fault: Cell::new(None),
         }

@@ -18,7 +18,7 @@ use crate::failure::{AskError, Failure};
 use crate::hook::{self, PanicSink, Panicked};
 use crate::ledger::Ledger;
 use crate::local::{Entered, Local};
-use crate::pump::Pump;
+use crate::pump::{Left, Pump};
 use crate::util::guarded;
 
 impl<A: Actor> PanicSink for Inner<A> {
@@ -56,6 +56,7 @@ impl<A: Actor<Context = Context<A>>> Runner<A> {
             self.take_down(false);
             return Some(Exit::Abandoned);
         }
+        self.local.panics.borrow_mut().clear();
         if let Stage::Unborn(_) = self.stage {
             let Stage::Unborn(build) = std::mem::replace(&mut self.stage, Stage::Gone) else {
                 return None;
@@ -68,6 +69,7 @@ impl<A: Actor<Context = Context<A>>> Runner<A> {
         }
         let Stage::Alive(fut) = &mut self.stage else { return None };
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut **fut).poll(cx)));
+        let pump_gone = self.local.pump_gone.get();
         let exit = match polled {
             #[cfg(feature = "chaos")]
             Err(payload) if payload.is::<crate::chaos::ThreadKill>() => {
@@ -75,6 +77,7 @@ impl<A: Actor<Context = Context<A>>> Runner<A> {
                 crate::worker::quit_this_thread();
                 return None;
             }
+            Err(payload) if payload.is::<Left>() => Exit::Abandoned,
             Err(payload) => {
                 self.local.dead.set(true);
                 Exit::Failed(self.panicked(payload))
@@ -86,16 +89,18 @@ impl<A: Actor<Context = Context<A>>> Runner<A> {
                     Exit::Failed(Failure::Fatal { reason })
                 }
                 (None, Poll::Ready(())) => Exit::Normal,
+                (None, Poll::Pending) if pump_gone => {
+                    let reason = "it cancelled the future that takes its messages".to_owned();
+                    Exit::Failed(Failure::Fatal { reason })
+                }
                 (None, Poll::Pending) => return None,
             },
         };
         match &exit {
             Exit::Failed(failure) => {
                 let error = AskError::from(failure.clone());
-                if !matches!(failure, Failure::Panicked { .. }) {
-                    // The hook has noted panics, before anything was unwound.
-                    self.inner.ledger.note_incident(error.clone());
-                }
+                // Answers to come that this costs are missed by other tasks, which run later.
+                self.inner.ledger.note_incident(error.clone());
                 self.inner.fail_in_hand(self.local.incarnation.generation, error);
                 self.take_down(true);
             }
@@ -118,9 +123,12 @@ impl<A: Actor<Context = Context<A>>> Runner<A> {
 
     fn panicked(&self, payload: Box<dyn Any + Send>) -> Failure {
         // Without the hook's note the panic was started by `resume_unwind`, which has no place.
-        let noted = self.local.panicked.borrow_mut().take();
-        let panicked =
-            noted.unwrap_or_else(|| Panicked { message: hook::text(&*payload), place: None });
+        let message = hook::text(&*payload);
+        let noted = std::mem::take(&mut *self.local.panics.borrow_mut());
+        let panicked = noted
+            .into_iter()
+            .rfind(|noted| noted.message == message)
+            .unwrap_or(Panicked { message, place: None });
         guarded(|| drop(payload));
         panicked.into()
     }
@@ -181,6 +189,7 @@ impl<A: Actor<Context = Context<A>>> Drop for Runner<A> {
             return;
         }
         // The thread ends under the actor.
+        self.inner.ledger.note_incident(AskError::ThreadLost);
         let entered = Entered::new(Rc::clone(&self.local));
         self.take_down(false);
         drop(entered);

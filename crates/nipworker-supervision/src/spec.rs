@@ -44,6 +44,8 @@ pub const DEFAULT_HANG_LIMIT: Duration = Duration::from_secs(10);
 pub const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default interval at which a supervisor looks at its children.
 pub const DEFAULT_TICK: Duration = Duration::from_millis(10);
+/// The longest interval at which a supervisor looks at its children.
+pub const MAX_TICK: Duration = Duration::from_secs(1);
 /// Default number of threads that may hang at once before the whole tree gives up.
 pub const DEFAULT_MAX_ZOMBIES: usize = 8;
 
@@ -72,10 +74,13 @@ pub struct ChildSpec {
     pub(crate) shutdown: Shutdown,
     pub(crate) hang_limit: Duration,
     pub(crate) start_timeout: Duration,
+    /// Whether it is the one that serves its address.
+    owner: bool,
 }
 
 impl ChildSpec {
-    /// A permanent child with the default limits.
+    /// A permanent child with the default limits. An address is served by one started spec at a
+    /// time; a tree with a second one does not start.
     ///
     /// The factory runs on the child's thread, once per incarnation. It builds a fresh actor, which
     /// reads its durable state again from where it is durable. Its error is a failed start.
@@ -114,7 +119,14 @@ impl ChildSpec {
             shutdown: Shutdown::default(),
             hang_limit: DEFAULT_HANG_LIMIT,
             start_timeout: DEFAULT_START_TIMEOUT,
+            owner: false,
         }
+    }
+
+    /// Makes this the spec that serves its address. False if another one does.
+    pub(crate) fn claim(&mut self) -> bool {
+        self.owner = self.owner || self.behind.ledger().claim();
+        self.owner
     }
 
     /// When to start it again. Default: always.
@@ -164,7 +176,12 @@ impl ChildSpec {
 impl Drop for ChildSpec {
     /// Whatever way a tree goes down, nobody waits for an answer from a child that is gone.
     fn drop(&mut self) {
-        self.behind.close(AskError::Dropped { reason: "the supervisor is gone".to_owned() });
+        // A spec that came to nothing has no business with an address that another one serves.
+        if self.claim() {
+            let reason = "the supervisor is gone".to_owned();
+            self.behind.close(AskError::Dropped { reason }).drop_here();
+            self.behind.ledger().release();
+        }
     }
 }
 
@@ -280,9 +297,9 @@ impl SupervisorBuilder {
     }
 
     /// How often it looks at its children. Default: 10 ms. A hang is noticed at most two ticks
-    /// after its limit.
+    /// after its limit. At least 1 ms, at most [`MAX_TICK`].
     pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick = tick.max(Duration::from_millis(1));
+        self.tick = tick.clamp(Duration::from_millis(1), MAX_TICK);
         self
     }
 

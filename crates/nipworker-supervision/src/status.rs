@@ -60,8 +60,8 @@ impl fmt::Display for State {
 /// A failure as it appears in the status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureReport {
-    /// `panicked`, `fatal`, `hung`, `thread_lost`, `start_failed`, `start_timed_out`, `killed` or
-    /// `escalated`.
+    /// `panicked`, `fatal`, `hung`, `thread_lost`, `start_failed`, `start_timed_out`, `ended`,
+    /// `killed` or `escalated`.
     pub kind: String,
     /// The whole message.
     pub message: String,
@@ -87,7 +87,7 @@ pub struct ChildStatus {
     pub name: String,
     /// What it is doing.
     pub state: State,
-    /// Which generation of its mailbox reads.
+    /// Which incarnation it is: 1 for the first, one more for each restart.
     pub generation: u64,
     /// How often it has been started again.
     pub restarts: u64,
@@ -292,7 +292,7 @@ impl Vitals {
     pub(crate) fn set_state(&self, state: State, now: Duration) {
         let before = self.state.swap(state as u8, Ordering::Relaxed);
         if before != state as u8 {
-            let up = if state == State::Running { millis(now) + 1 } else { 0 };
+            let up = if state == State::Running { millis(now).saturating_add(1) } else { 0 };
             self.up_since.store(up, Ordering::Relaxed);
         }
     }

@@ -39,7 +39,7 @@ fn no_reason_is_left_behind_whoever_goes_first() {
     // The asker waits and takes the reason.
     let mut waiting = Box::pin(address.ask(Question));
     assert!(waiting.as_mut().poll(&mut cx).is_pending());
-    address.inner.close(dropped());
+    address.inner.close(dropped()).drop_here();
     assert_eq!(address.inner.ledger.reasons_kept(), 1);
     assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(Err(dropped())));
     assert_eq!(address.inner.ledger.reasons_kept(), 0);
@@ -47,13 +47,13 @@ fn no_reason_is_left_behind_whoever_goes_first() {
     // The asker goes before the failure.
     address.inner.open();
     drop(address.try_ask(Question));
-    address.inner.close(dropped());
+    address.inner.close(dropped()).drop_here();
     assert_eq!(address.inner.ledger.reasons_kept(), 0);
 
     // The asker goes after the failure, without having looked.
     address.inner.open();
     let ask = address.try_ask(Question);
-    address.inner.close(dropped());
+    address.inner.close(dropped()).drop_here();
     assert_eq!(address.inner.ledger.reasons_kept(), 1);
     drop(ask);
     assert_eq!(address.inner.ledger.reasons_kept(), 0);

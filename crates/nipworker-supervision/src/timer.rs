@@ -60,9 +60,15 @@ impl Alarm {
         if start {
             let spawned = thread::Builder::new().name("nipworker-timer".to_owned()).spawn(run);
             if spawned.is_err() {
-                // Without a thread the deadline would pass unseen: try again at the next poll, now.
-                lock(&TIMER).running = false;
-                cx.waker().wake_by_ref();
+                // Without a thread deadlines would pass unseen, those of others too that came in the
+                // meantime: everybody tries again at the next poll, now.
+                let mut table = lock(&TIMER);
+                table.running = false;
+                let waiting: Vec<Waker> = table.due.values().cloned().collect();
+                drop(table);
+                for waker in waiting {
+                    guarded(|| waker.wake());
+                }
             }
         } else if too_late {
             CHANGED.notify_one();

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 /// Locks, and goes on when an earlier holder panicked: what these locks guard is plain values.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -25,6 +26,17 @@ pub(crate) fn guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
             None
         }
     }
+}
+
+/// A name that the operating system takes for a thread: no thread may be named with a NUL.
+pub(crate) fn thread_name(name: &str) -> String {
+    name.replace('\0', "?")
+}
+
+/// The moment after this time; a moment that never comes if it is too far away.
+pub(crate) fn after(now: Instant, time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
 }
 
 /// Drives a future on this thread, without any runtime.

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc;
 
-use crate::util::lock;
+use crate::util::{lock, thread_name};
 
 /// Makes a task on the thread it is sent to.
 pub(crate) type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
@@ -61,7 +61,7 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         #[cfg(feature = "chaos")]
         let quit = tx.downgrade();
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name(thread_name(name)).spawn(move || {
             let _sentinel = Sentinel(Some(gone));
             #[cfg(feature = "chaos")]
             QUIT.set(Some(quit));

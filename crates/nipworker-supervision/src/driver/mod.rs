@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::failure::{Failure, StartError};
+use crate::failure::{AskError, Failure, StartError};
 use crate::handle::{self, Shared, StopReport};
 use crate::policy::{self, Event, StopMode};
 use crate::spec::SupervisorBuilder;
+use crate::util::guarded;
 use crate::worker::Worker;
 
 use monitor::Zombie;
@@ -92,16 +93,19 @@ pub(crate) struct Driver {
     next_look: Instant,
 }
 
+/// Events that the policies see before the driver looks at its messages again.
+const SETTLE_EVENTS: usize = 256;
 /// How long the end of the tree waits for threads that are ending.
 const JOIN_GRACE: Duration = Duration::from_secs(2);
 
 impl Driver {
     pub(crate) fn new(
-        builder: SupervisorBuilder,
+        mut builder: SupervisorBuilder,
         tx: mpsc::Sender<Msg>,
         rx: mpsc::Receiver<Msg>,
     ) -> Result<Self, StartError> {
         tree::check_names(&builder)?;
+        tree::claim(&mut builder)?;
         let clock = Arc::clone(&builder.clock);
         let (tick, single_thread) = (builder.tick, builder.single_thread);
         let max_zombies = builder.max_zombies;
@@ -140,7 +144,11 @@ impl Driver {
             if let Some(exit) = self.end.take() {
                 return self.finish(exit);
             }
-            let wait = self.next_look.saturating_duration_since(Instant::now());
+            let wait = if self.queue.is_empty() {
+                self.next_look.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
             if let Ok(msg) = self.rx.recv_timeout(wait) {
                 self.on(msg);
             }
@@ -163,16 +171,21 @@ impl Driver {
             Msg::Restart(name, reply) => {
                 let place = self.find_worker(&name).filter(|&place| self.is_up(place));
                 if let Some(place) = place {
+                    if let Some(worker) = self.worker(place) {
+                        worker.answers_first = true;
+                    }
                     self.feed(place.node, Event::Restart(place.child));
+                    // Whoever gets the answer must not find the status of before.
+                    self.settle();
                 }
-                reply.send(place.is_some()).ok();
+                guarded(|| reply.send(place.is_some()).ok());
             }
             Msg::KillChild(name, reply) => {
                 let place = self.find_worker(&name).filter(|&place| self.is_up(place));
                 if let Some(place) = place {
                     self.kill_worker(place, Some(Failure::Killed));
                 }
-                reply.send(place.is_some()).ok();
+                guarded(|| reply.send(place.is_some()).ok());
             }
         }
     }
@@ -182,9 +195,11 @@ impl Driver {
         self.queue.push_back((node, event));
     }
 
-    /// Lets the policies see what is queued, and does what follows from it.
+    /// Lets the policies see what is queued, and does what follows from it. Not for ever: a child
+    /// that cannot be started and is tried again at once must not keep a stop from being read.
     fn settle(&mut self) {
-        while let Some((node, event)) = self.queue.pop_front() {
+        for _ in 0..SETTLE_EVENTS {
+            let Some((node, event)) = self.queue.pop_front() else { return };
             let now = self.clock.now();
             for action in self.nodes[node].policy.step(now, event) {
                 self.act(node, action);
@@ -215,7 +230,16 @@ impl Driver {
             self.join_retired();
         }
         self.bury_zombies();
-        self.report.hung_threads = self.retired.len() + self.zombies.len();
+        // What tasks of a thread that does not end have come to owe since.
+        let error = AskError::Dropped { reason };
+        for place in self.places() {
+            if let Some(worker) = self.worker(place) {
+                self.report.dropped_messages += worker.cell.behind.fail_pending(&error) as u64;
+            }
+        }
+        // A shared thread is among the retired, or belongs to one zombie of several.
+        let left_behind = self.zombies.iter().filter(|zombie| zombie.thread.is_some()).count();
+        self.report.hung_threads = self.retired.len() + left_behind;
         self.report.took_ms = crate::behind::millis(since.elapsed());
         (exit, std::mem::take(&mut self.report))
     }

@@ -51,7 +51,7 @@ impl Driver {
     pub(super) fn next_timer(&self) -> Instant {
         let now = self.clock.now();
         let next = self.nodes.iter().flat_map(|node| node.timers.iter().flatten()).min();
-        let wait = next.map_or(self.tick, |due| due.saturating_sub(now));
+        let wait = next.map_or(self.tick, |due| due.saturating_sub(now)).min(self.tick);
         // Not less than this, in case the clock is one that stands still just short of it.
         Instant::now() + wait.max(Duration::from_micros(200))
     }
@@ -74,12 +74,11 @@ impl Driver {
                 let failure = failure.take();
                 let error = failure.clone().map_or(AskError::Killed, AskError::from);
                 self.leave_behind(place, &error);
-                if let Some(failure) = &failure {
-                    self.limit_zombies(place, failure);
-                }
+                self.limit_zombies(place, failure.as_ref().unwrap_or(&Failure::Killed));
                 self.worker_down(place, failure);
             }
-            Run::Starting { .. } | Run::Stopping { .. } | Run::Dying { .. } => {}
+            Run::Stopping { .. } => self.look_for_hang(place, now),
+            Run::Starting { .. } | Run::Dying { .. } => {}
         }
     }
 
@@ -126,9 +125,8 @@ impl Driver {
         }
         // Compared once more under the mailbox's lock: a message that ended just now is no hang.
         let error = AskError::Hung { limit };
-        if !worker.cell.behind.fence_if_stuck(busy, error.clone()) {
-            return;
-        }
+        let Some(in_hand) = worker.cell.behind.fence_if_stuck(busy, error.clone()) else { return };
+        self.count_given_up(in_hand);
         self.leave_behind(place, &error);
         let failure = Failure::Hung { limit };
         self.limit_zombies(place, &failure);

@@ -11,9 +11,10 @@ use crate::driver::{Driver, Place, node_policy};
 use crate::events::SupervisorEvent;
 use crate::failure::{AskError, Failure, StartError};
 use crate::handle;
-use crate::policy::{self, Action, Cause, Event, ExitKind};
+use crate::policy::{self, Action, Cause, Event, ExitKind, Intensity};
 use crate::spec::{Spec, SupervisorBuilder};
 use crate::status::{Cell, FailureReport, NodeCell, State, Vitals};
+use crate::util::guarded;
 
 pub(super) enum Child {
     Worker(Box<WorkerChild>),
@@ -22,6 +23,7 @@ pub(super) enum Child {
 
 pub(super) struct Node {
     pub(super) policy: policy::Node,
+    pub(super) intensity: Intensity,
     pub(super) parent: Option<Place>,
     pub(super) cell: Arc<NodeCell>,
     pub(super) children: Vec<Child>,
@@ -55,6 +57,21 @@ pub(super) fn check_names(root: &SupervisorBuilder) -> Result<(), StartError> {
     visit(root, &mut HashSet::from([&*root.name]), &mut HashSet::new())
 }
 
+/// Makes the tree the one that serves the addresses of its workers.
+pub(super) fn claim(builder: &mut SupervisorBuilder) -> Result<(), StartError> {
+    for child in &mut builder.children {
+        match child {
+            Spec::Worker(worker) => {
+                if !worker.claim() {
+                    return Err(StartError::DuplicateName { name: worker.name().to_owned() });
+                }
+            }
+            Spec::Node(nested) => claim(nested)?,
+        }
+    }
+    Ok(())
+}
+
 /// Turns a builder into nodes; the builder's own one is put at the place that was free when called.
 pub(super) fn grow(
     builder: SupervisorBuilder,
@@ -75,6 +92,7 @@ pub(super) fn grow(
     let count = builder.children.len();
     nodes.push(Node {
         policy,
+        intensity: builder.intensity,
         parent,
         cell: cell(Vec::new()),
         children: Vec::new(),
@@ -123,7 +141,7 @@ impl Driver {
                 }
             },
             Action::Timer(child, delay) => {
-                self.nodes[node].timers[child] = Some(self.clock.now() + delay);
+                self.nodes[node].timers[child] = Some(self.clock.now().saturating_add(delay));
             }
             Action::Finished(child) => {
                 let reason = "the worker has ended and is not started again";
@@ -137,9 +155,12 @@ impl Driver {
     fn node_up(&mut self, node: usize) {
         self.nodes[node].cell.vitals.set_state(State::Running, self.clock.now());
         match self.nodes[node].parent {
-            Some(parent) => self.feed(parent.node, Event::Up(parent.child)),
+            Some(parent) => {
+                self.nodes[parent.node].failures[parent.child] = None;
+                self.feed(parent.node, Event::Up(parent.child));
+            }
             None => {
-                self.shared.started.send_replace(Some(Ok(())));
+                guarded(|| self.shared.started.send_replace(Some(Ok(()))));
             }
         }
     }
@@ -152,9 +173,7 @@ impl Driver {
             Cause::Stopped => None,
             Cause::StartFailed(child) | Cause::Escalated(child) => {
                 let failure = self.nodes[node].failures[child].clone();
-                let failure = failure.unwrap_or_else(|| Failure::StartFailed {
-                    reason: "it stopped before it had started".to_owned(),
-                });
+                let failure = failure.unwrap_or(Failure::Ended);
                 Some((self.child_name(Place { node, child }), failure))
             }
         };
@@ -175,7 +194,7 @@ impl Driver {
                 (Cause::StartFailed(_), Some((child, failure))) => {
                     let error =
                         StartError::Child { child: child.clone(), failure: failure.clone() };
-                    self.shared.started.send_replace(Some(Err(error)));
+                    guarded(|| self.shared.started.send_replace(Some(Err(error))));
                     handle::Exit::Escalated { child, failure }
                 }
                 _ => handle::Exit::Stopped,
@@ -229,10 +248,13 @@ impl Driver {
             }
             Child::Worker(worker) => {
                 let error = AskError::Dropped { reason: reason.to_owned() };
-                let dropped = worker.cell.behind.close(error) as u64;
+                let behind = &worker.cell.behind;
+                let queued = behind.close(error.clone());
+                let pending = behind.fail_pending(&error);
                 let thread = worker.thread.take().and_then(|(_, thread)| thread.release());
+                self.report.dropped_messages += (queued.count + pending) as u64;
                 self.retired.extend(thread);
-                self.report.dropped_messages += dropped;
+                self.retired.extend(queued.drop_elsewhere());
             }
         }
         self.set_state(place, State::Stopped);
@@ -294,6 +316,6 @@ impl Driver {
 
     pub(super) fn emit(&self, event: SupervisorEvent) {
         // An error says that nobody subscribed.
-        drop(self.shared.events.send(event));
+        guarded(|| drop(self.shared.events.send(event)));
     }
 }

@@ -10,9 +10,10 @@ use crate::driver::{Driver, Exit, Msg, Place, Reporter};
 use crate::events::SupervisorEvent;
 use crate::failure::{AskError, Failure};
 use crate::local::Incarnation;
-use crate::policy::{Event, ExitKind, StopMode};
+use crate::policy::{Event, ExitKind, RestartPolicy, StopMode};
 use crate::spec::{ChildSpec, Shutdown, StartContext};
 use crate::status::{State, Vitals, WorkerCell};
+use crate::util::after;
 use crate::worker::Worker;
 
 /// How long a worker that was given up may take to leave its thread in good order.
@@ -46,6 +47,22 @@ pub(super) struct WorkerChild {
     pub(super) incarnation: Option<Arc<Incarnation>>,
     pub(super) run: Run,
     pub(super) watch: Option<Watch>,
+    /// The next stop that keeps its queue lets it answer what it owes first.
+    pub(super) answers_first: bool,
+    drain: Drain,
+}
+
+/// How far the last work of a worker has come, in an orderly stop.
+#[derive(Default)]
+struct Drain {
+    /// When it has to be over; `None` when what is queued is not to be worked off.
+    until: Option<Instant>,
+    /// The incarnation was first asked to keep its queue for the next, which will not come.
+    kept: bool,
+    /// Incarnations that were started only to go on with it, after a failure.
+    restarts: u32,
+    /// Messages begun with before the last of those.
+    begun: Option<u64>,
 }
 
 impl WorkerChild {
@@ -58,6 +75,8 @@ impl WorkerChild {
             incarnation: None,
             run: Run::Down,
             watch: None,
+            answers_first: false,
+            drain: Drain::default(),
         }
     }
 
@@ -73,9 +92,22 @@ impl Driver {
 
     pub(super) fn start_worker(&mut self, place: Place) {
         self.set_state(place, State::Starting);
+        if let Some(worker) = self.worker(place) {
+            worker.drain = Drain::default();
+            worker.answers_first = false;
+            worker.cell.behind.open();
+        }
+        self.launch(place, None);
+    }
+
+    /// Starts an incarnation: to serve, or only to work off what is left until the given time.
+    fn launch(&mut self, place: Place, drain_until: Option<Instant>) {
         let thread = self.thread_for(place);
         let tx = self.tx.clone();
         let Some(worker) = self.worker(place) else { return };
+        if drain_until.is_some() {
+            worker.run = Run::Stopping { deadline: drain_until, drain: true };
+        }
         let thread = match thread {
             Ok(thread) => thread,
             Err(error) => {
@@ -85,9 +117,12 @@ impl Driver {
             }
         };
         let behind = Arc::clone(&worker.cell.behind);
-        behind.open();
-        let generation = behind.fence(AskError::Dropped { reason: "replaced".to_owned() });
+        let (generation, _) = behind.fence(AskError::Dropped { reason: "replaced".to_owned() });
         let incarnation = Arc::new(Incarnation::new(generation));
+        if drain_until.is_some() {
+            incarnation.ask_to_stop(StopMode::Drain);
+        }
+        behind.ledger().set_current(&incarnation);
         let vitals = &worker.cell.vitals;
         let number = vitals.starts.load(Ordering::Relaxed);
         vitals.generation.store(number, Ordering::Relaxed);
@@ -103,8 +138,10 @@ impl Driver {
         worker.thread = Some(thread);
         worker.incarnation = Some(incarnation);
         worker.watch = None;
-        let deadline = Instant::now().checked_add(worker.spec.start_timeout);
-        worker.run = Run::Starting { deadline };
+        if drain_until.is_none() {
+            let deadline = Instant::now().checked_add(worker.spec.start_timeout);
+            worker.run = Run::Starting { deadline };
+        }
         if !running {
             worker.thread = None;
             self.worker_down(place, Some(Failure::ThreadLost));
@@ -141,6 +178,7 @@ impl Driver {
         }
         worker.run = Run::Up;
         let number = worker.cell.vitals.generation.load(Ordering::Relaxed);
+        self.nodes[place.node].failures[place.child] = None;
         self.set_state(place, State::Running);
         let (supervisor, child) = self.names(place);
         self.emit(SupervisorEvent::ChildStarted { supervisor, child, generation: number });
@@ -150,26 +188,86 @@ impl Driver {
     pub(super) fn stop_worker(&mut self, place: Place, mode: StopMode) {
         self.set_state(place, State::Stopping);
         let Some(worker) = self.worker(place) else { return };
-        let Some(incarnation) = worker.incarnation.clone() else {
-            self.feed(place.node, Event::Down(place.child, ExitKind::Normal));
-            return;
-        };
+        // It has ended, and the policy has yet to see that: a second end would be taken for that of
+        // the next incarnation.
+        let Some(incarnation) = worker.incarnation.clone() else { return };
         let drain = mode != StopMode::Keep;
-        match (&mut worker.run, worker.spec.shutdown) {
-            // Killed already, for a failure; a stop for good closes its mailbox too.
-            (Run::Dying { drain: dying, .. }, _) => *dying |= drain,
-            (_, Shutdown::Timeout(limit)) if mode != StopMode::Kill => {
-                if drain {
-                    worker.cell.behind.seal();
-                }
-                worker.run = Run::Stopping { deadline: Instant::now().checked_add(limit), drain };
-                incarnation.ask_to_stop(mode);
+        let answers_first = std::mem::take(&mut worker.answers_first);
+        let deadline = match worker.spec.shutdown {
+            Shutdown::Timeout(limit) if mode != StopMode::Kill => {
+                Some(after(Instant::now(), limit))
             }
-            _ => {
-                worker.run = Run::Stopping { deadline: None, drain };
+            _ => None,
+        };
+        worker.drain.until = if drain { deadline } else { None };
+        if drain && deadline.is_some() {
+            worker.cell.behind.seal();
+        }
+        match &mut worker.run {
+            // Killed already, for a failure; a stop for good closes its mailbox too.
+            Run::Dying { drain: dying, .. } => *dying |= drain,
+            run if deadline.is_some() => {
+                *run = Run::Stopping { deadline, drain };
+                worker.drain.kept |= !drain;
+                if drain {
+                    incarnation.ask_to_stop(mode);
+                    return;
+                }
+                let reason = "the worker was replaced before it had the answer".to_owned();
+                worker.cell.behind.ledger().note_incident(AskError::Dropped { reason });
+                if answers_first {
+                    incarnation.ask_to_stop_answered();
+                } else {
+                    incarnation.ask_to_stop(mode);
+                }
+            }
+            run => {
+                *run = Run::Stopping { deadline, drain };
                 self.kill_worker(place, None);
             }
         }
+    }
+
+    /// What an orderly stop costs besides what is still queued at its end.
+    pub(super) fn count_given_up(&mut self, in_hand: bool) {
+        if in_hand && self.stopping_since.is_some() {
+            self.report.dropped_messages += 1;
+        }
+    }
+
+    /// Whether another incarnation is to go on with what one that has just ended has left of an
+    /// orderly stop. Each must get something done.
+    fn drains_on(&mut self, place: Place, failure: Option<&Failure>) -> bool {
+        let max_restarts = self.nodes[place.node].intensity.max_restarts;
+        let Some(worker) = self.worker(place) else { return false };
+        let (behind, drain) = (&worker.cell.behind, &worker.drain);
+        let again = match worker.spec.restart {
+            RestartPolicy::Permanent => true,
+            RestartPolicy::Transient => failure.is_some() || drain.kept,
+            RestartPolicy::Temporary => false,
+        };
+        let starts =
+            !matches!(failure, Some(Failure::StartFailed { .. } | Failure::StartTimedOut { .. }));
+        let in_order = failure.is_none() && drain.kept;
+        again
+            && starts
+            && (in_order || drain.restarts < max_restarts)
+            && drain.begun.is_none_or(|begun| behind.counters().started > begun)
+            && drain.until.is_some_and(|until| Instant::now() < until)
+            && behind.has_work()
+    }
+
+    fn drain_on(&mut self, place: Place) {
+        let Some(worker) = self.worker(place) else { return };
+        let drain = &mut worker.drain;
+        drain.kept = false;
+        drain.restarts += 1;
+        drain.begun = Some(worker.cell.behind.counters().started);
+        let until = drain.until;
+        worker.cell.vitals.starts.fetch_add(1, Ordering::Relaxed);
+        let (supervisor, child) = self.names(place);
+        self.emit(SupervisorEvent::ChildRestarting { supervisor, child, after_ms: 0 });
+        self.launch(place, until);
     }
 
     /// Gives an incarnation up. It ends when its code comes back; if that takes too long, its
@@ -182,11 +280,19 @@ impl Driver {
             Run::Starting { .. } | Run::Up => false,
         };
         let error = failure.clone().map_or(AskError::Killed, AskError::from);
-        worker.cell.behind.fence(error);
+        let behind = &worker.cell.behind;
+        behind.ledger().note_incident(error.clone());
+        let (_, in_hand) = behind.fence(error.clone());
         if let Some(incarnation) = &worker.incarnation {
             incarnation.abandon();
         }
+        // A stop that has no more time has none for answers to come either.
+        let pending = if failure.is_none() { behind.fail_pending(&error) } else { 0 };
         worker.run = Run::Dying { deadline: Instant::now() + KILL_GRACE, failure, drain };
+        self.count_given_up(in_hand);
+        if self.stopping_since.is_some() {
+            self.report.dropped_messages += pending as u64;
+        }
     }
 
     pub(super) fn worker_exited(&mut self, place: Place, generation: u64, exit: Exit) {
@@ -250,7 +356,7 @@ impl Driver {
             || AskError::Dropped { reason: "the worker has stopped".to_owned() },
             AskError::from,
         );
-        worker.cell.behind.fence(error);
+        let (_, in_hand) = worker.cell.behind.fence(error);
         let vitals = &worker.cell.vitals;
         match &failure {
             Some(Failure::Panicked { .. }) => drop(vitals.panics.fetch_add(1, Ordering::Relaxed)),
@@ -259,6 +365,8 @@ impl Driver {
             }
             _ => {}
         }
+        self.count_given_up(in_hand);
+        let drains_on = drain && self.drains_on(place, failure.as_ref());
         let kind = match failure {
             Some(failure) => {
                 self.note_failure(place, failure);
@@ -270,6 +378,10 @@ impl Driver {
                 ExitKind::Normal
             }
         };
+        if drains_on {
+            self.drain_on(place);
+            return;
+        }
         if drain {
             self.close_child(place, "the worker has stopped");
         }
@@ -284,7 +396,7 @@ impl Driver {
         let Some(worker) = self.worker(place) else { return };
         let Some(incarnation) = worker.incarnation.clone() else { return };
         incarnation.abandon();
-        worker.cell.behind.fail_pending(error);
+        worker.cell.behind.give_up_pending(incarnation.generation, error);
         worker.cell.vitals.zombies.fetch_add(1, Ordering::Relaxed);
         let (id, thread) = worker.thread.take().map_or((None, None), |(id, t)| (Some(id), Some(t)));
         // A shared thread is kept for its other actors, but gets no new ones.
@@ -302,6 +414,10 @@ impl Drop for WorkerChild {
         // Also when the driver itself fails: the actor ends, its thread with it.
         if let Some(incarnation) = &self.incarnation {
             incarnation.abandon();
+            // It may hang with a message in hand, or under an answer to come.
+            let error = AskError::Dropped { reason: "the supervisor is gone".to_owned() };
+            self.cell.behind.fence(error.clone());
+            self.cell.behind.give_up_pending(incarnation.generation, &error);
         }
     }
 }

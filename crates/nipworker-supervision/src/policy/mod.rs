@@ -75,9 +75,10 @@ pub struct Backoff {
     pub min: Duration,
     /// The longest wait, before jitter.
     pub max: Duration,
-    /// Growth per restart; below 1 it counts as 1.
+    /// Growth per restart; below 1, or not a number, it counts as 1.
     pub factor: f64,
-    /// Share of the wait that is random, 0.0 to 1.0: a wait `w` becomes `w * (1 ± jitter)`.
+    /// Share of the wait that is random, 0.0 to 1.0: a wait `w` becomes `w * (1 ± jitter)`. What is
+    /// outside counts as the nearest of the two, what is not finite as 0.0.
     pub jitter: f64,
     /// Up-time after which the next failure counts as the first again.
     pub reset_after: Duration,
@@ -95,13 +96,23 @@ impl Backoff {
 
     /// The wait before restart number `attempt` in a row (0 is the first), without jitter.
     pub fn delay(&self, attempt: u32) -> Duration {
-        if attempt == 0 {
+        // Nothing stays nothing, however often it is multiplied.
+        if attempt == 0 || self.min.is_zero() {
             return Duration::ZERO;
         }
         let exponent = i32::try_from(attempt - 1).unwrap_or(i32::MAX);
         let grown = self.min.as_secs_f64() * self.factor.max(1.0).powi(exponent);
-        // Compared as floats first: the product may be more than a Duration can hold.
-        if grown >= self.max.as_secs_f64() { self.max } else { Duration::from_secs_f64(grown) }
+        // The product may be more than a Duration can hold.
+        Duration::try_from_secs_f64(grown).map_or(self.max, |grown| grown.min(self.max))
+    }
+
+    /// The same, spread by the jitter: `random` is -1.0 for the shortest wait, 1.0 for the longest.
+    fn spread(&self, delay: Duration, random: f64) -> Duration {
+        if !self.jitter.is_finite() {
+            return delay;
+        }
+        let seconds = delay.as_secs_f64() * (1.0 + self.jitter.clamp(0.0, 1.0) * random);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }
 
@@ -184,7 +195,8 @@ pub enum Event {
 pub enum Action {
     /// Start this child and answer with [`Event::Up`] or [`Event::Down`].
     Start(usize),
-    /// Stop this child and answer with [`Event::Down`].
+    /// Stop this child and answer with [`Event::Down`]. May be asked for again with a mode that
+    /// goes further, while the child is stopping.
     Stop(usize, StopMode),
     /// Send [`Event::Timer`] after this time. Replaces an earlier timer of the same child.
     Timer(usize, Duration),

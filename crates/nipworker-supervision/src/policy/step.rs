@@ -167,7 +167,7 @@ impl Node {
             Phase::Stopping { restart: false } => child.phase = Phase::Idle,
             Phase::Starting | Phase::Up => {
                 let was_starting = child.phase == Phase::Starting;
-                child.condemned = false;
+                let condemned = std::mem::take(&mut child.condemned);
                 if matches!(self.life, Life::Closing(..)) {
                     child.phase = Phase::Idle;
                     return;
@@ -177,7 +177,10 @@ impl Node {
                     RestartPolicy::Transient => kind == ExitKind::Failed,
                     RestartPolicy::Temporary => false,
                 };
-                if was_starting
+                if condemned && !again && restart == RestartPolicy::Transient {
+                    // It only ended before its turn to be stopped had come.
+                    child.phase = Phase::Pending;
+                } else if was_starting
                     && self.life == Life::Starting
                     && (again || kind == ExitKind::Failed)
                 {
@@ -241,8 +244,7 @@ impl Node {
         }
         let delay = backoff.delay(child.attempt);
         child.attempt = child.attempt.saturating_add(1);
-        let spread = backoff.jitter.clamp(0.0, 1.0) * (self.random_unit() * 2.0 - 1.0);
-        delay.mul_f64(1.0 + spread)
+        backoff.spread(delay, self.random_unit() * 2.0 - 1.0)
     }
 
     /// xorshift64*: enough to spread restarts, and repeatable from the seed.
@@ -269,19 +271,26 @@ impl Node {
     fn stop(&mut self, mode: StopMode, actions: &mut Vec<Action>) {
         match self.life {
             Life::Closing(cause, _) if mode == StopMode::Kill => self.close(cause, mode),
-            Life::Closing(..) => return,
-            Life::Down => {
-                actions.push(Action::NodeDown(Cause::Stopped));
-                return;
+            Life::Closing(cause, StopMode::Keep) if mode == StopMode::Drain => {
+                self.close(cause, mode);
             }
+            // Down already: who waits for that has been told, and twice would be taken for the end
+            // of the next start.
+            Life::Closing(..) | Life::Down => return,
             Life::Starting | Life::Running => self.close(Cause::Stopped, mode),
         }
-        if mode == StopMode::Kill {
-            for i in (0..self.children.len()).rev() {
-                if self.children[i].phase.is_alive() {
-                    self.children[i].phase = Phase::Stopping { restart: false };
+        for i in (0..self.children.len()).rev() {
+            let phase = &mut self.children[i].phase;
+            match mode {
+                StopMode::Kill if phase.is_alive() => {
+                    *phase = Phase::Stopping { restart: false };
                     actions.push(Action::Stop(i, StopMode::Kill));
                 }
+                // It was to keep its queue for an incarnation that will not come.
+                StopMode::Drain if matches!(phase, Phase::Stopping { .. }) => {
+                    actions.push(Action::Stop(i, StopMode::Drain));
+                }
+                _ => {}
             }
         }
     }

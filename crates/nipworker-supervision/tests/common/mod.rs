@@ -219,3 +219,19 @@ impl Handler<Quit> for Puppet {
 
 /// Restarts without limit.
 pub const ENDLESS: Intensity = Intensity { max_restarts: u32::MAX, within: Duration::from_secs(1) };
+
+/// Stops the tree in order, in the background.
+pub fn stop_in_background(handle: &SupervisorHandle) -> std::thread::JoinHandle<StopReport> {
+    let handle = handle.clone();
+    std::thread::spawn(move || handle.stop_blocking())
+}
+
+/// Waits until the worker takes nothing more: an orderly stop has reached it.
+pub fn sealed(address: &Address<Puppet>) {
+    eventually("it takes nothing more", || {
+        matches!(address.try_send(Echo(0)), Err(SendError { reason: Refused::Closed, .. }))
+    });
+}
+
+/// Far more than anything here takes: an answer that is this late does not come.
+pub const LONG: Duration = Duration::from_secs(60);
