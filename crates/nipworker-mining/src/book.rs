@@ -1,6 +1,6 @@
 //! The book of jobs: outside of any thread, so that it outlives all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -22,6 +22,9 @@ pub const MAX_ACTIVE_JOBS: usize = 4096;
 
 /// Number of ended jobs that are remembered; beyond it the oldest are forgotten.
 pub const MAX_ENDED_JOBS: usize = 1024;
+
+/// Number of abandoned ids that are remembered; beyond it the oldest are forgotten.
+const MAX_ABANDONED: usize = 4096;
 
 /// What became of a request with a chosen id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,11 @@ struct Inner {
     order: Vec<JobId>,
     pool: Option<Pool>,
     next_id: u64,
+    /// Whether no job and no pool is taken any more.
+    closed: bool,
+    abandoned: HashSet<JobId>,
+    /// The same, in order.
+    abandoned_order: VecDeque<JobId>,
 }
 
 impl std::fmt::Debug for JobBook {
@@ -100,8 +108,12 @@ impl JobBook {
     /// # Errors
     ///
     /// As [`Pool::new`]; the book is without a pool then and its jobs are suspended.
+    /// [`PoolError::Closed`] after [`close`](Self::close).
     pub fn start_pool(&self, config: PoolConfig) -> Result<(), PoolError> {
         let _control = lock(&self.pool_control);
+        if lock(&self.inner).closed {
+            return Err(PoolError::Closed);
+        }
         self.stop_held();
         let observer: Arc<dyn Observer> = Arc::new(DispatchLog::new(config.observer.clone()));
         let pool = Pool::new(PoolConfig { observer: Some(observer), ..config })?;
@@ -122,6 +134,18 @@ impl JobBook {
     pub fn stop_pool(&self) {
         let _control = lock(&self.pool_control);
         self.stop_held();
+    }
+
+    /// Ends everything for good: the pool is stopped, the jobs that have not ended end as
+    /// cancelled, and neither a job nor a pool is taken from here on. It blocks while the threads
+    /// end; repeating it does nothing.
+    pub fn close(&self) {
+        let _control = lock(&self.pool_control);
+        lock(&self.inner).closed = true;
+        self.stop_held();
+        for job in self.in_order() {
+            job.cancel();
+        }
     }
 
     fn stop_held(&self) {
@@ -147,7 +171,7 @@ impl JobBook {
     ///
     /// # Errors
     ///
-    /// Each [`SubmitError`] but `IdTaken`.
+    /// Each [`SubmitError`] but `IdTaken` and `Abandoned`.
     pub fn submit(&self, request: JobRequest) -> Result<JobHandle, SubmitError> {
         let workload = self.prepare(&request)?;
         let mut inner = lock(&self.inner);
@@ -184,6 +208,9 @@ impl JobBook {
             if let Some(other) = inner.jobs.get(&id).cloned() {
                 drop(inner);
                 return Self::join(&other, &job.request);
+            }
+            if inner.abandoned.contains(&id) {
+                return Err(SubmitError::Abandoned { id });
             }
             inner.admit(&job)?;
         }
@@ -293,7 +320,25 @@ impl JobBook {
     pub fn resume(&self, id: JobId) -> Result<bool, UnknownJob> {
         let job = self.job(id)?;
         // If the pool is being stopped the job is suspended now and starts with the next one.
-        Ok(job.resume(self.pool().as_ref()).unwrap_or(true))
+        Ok(job.resume(|| self.pool()).unwrap_or(true))
+    }
+
+    /// Gives up a job under an id of the caller's choice, whether its request has arrived or is
+    /// still on the way: it is cancelled and forgotten if it is there, and a later
+    /// [`submit_as`](Self::submit_as) under the id is refused. The last 4096 such ids are
+    /// remembered.
+    pub fn abandon(&self, id: JobId) {
+        let job = {
+            let mut inner = lock(&self.inner);
+            inner.abandon(id);
+            inner.jobs.get(&id).cloned()
+        };
+        if let Some(job) = job {
+            job.cancel();
+            if job.has_ended() {
+                lock(&self.inner).remove(id);
+            }
+        }
     }
 
     /// Forgets a job that has ended. False if it has not.
@@ -343,8 +388,23 @@ impl JobBook {
 }
 
 impl Inner {
+    /// Notes that no job is to come under `id`.
+    fn abandon(&mut self, id: JobId) {
+        if self.abandoned.insert(id) {
+            self.abandoned_order.push_back(id);
+        }
+        if self.abandoned_order.len() > MAX_ABANDONED
+            && let Some(oldest) = self.abandoned_order.pop_front()
+        {
+            self.abandoned.remove(&oldest);
+        }
+    }
+
     /// Enters a job, and forgets the oldest of those that have ended if there are too many.
     fn admit(&mut self, job: &Arc<Job>) -> Result<(), SubmitError> {
+        if self.closed {
+            return Err(PoolError::Closed.into());
+        }
         let ended: Vec<JobId> = self
             .order
             .iter()

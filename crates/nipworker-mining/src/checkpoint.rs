@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::request::{JobId, JobRequest};
-use crate::workload::Best;
+use crate::workload::{Best, Hit};
 
 /// The state of one job that has not ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct JobCheckpoint {
     pub attempts: u64,
     /// The best so far.
     pub best: Option<Best>,
+    /// The hit, where one was booked and the job was about to end with it.
+    #[serde(default)]
+    pub hit: Option<Hit>,
     /// Time it has run.
     pub elapsed: Duration,
     /// Whether it was paused.

@@ -65,6 +65,12 @@ pub enum SubmitError {
         /// The limit, [`crate::MAX_ACTIVE_JOBS`].
         limit: usize,
     },
+    /// Whoever wanted the job has given it up, see [`crate::JobBook::abandon`].
+    #[error("job {id} was given up before it came")]
+    Abandoned {
+        /// The id.
+        id: JobId,
+    },
     /// The ledger of a checkpoint contradicts itself.
     #[error("the checkpoint of job {id} is damaged: {reason}")]
     Checkpoint {

@@ -19,6 +19,9 @@ use crate::workload::{BatchResult, Best, Hit, Workload};
 /// once.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
+/// Longest time that a checkpoint may say a job has run: a thousand years.
+const LONGEST_ELAPSED: Duration = Duration::from_secs(1_000 * 365 * 24 * 3600);
+
 /// A job. Three locks, always taken in this order: `control`, then the pool's own, then `state`.
 pub(crate) struct Job {
     pub(crate) id: JobId,
@@ -48,6 +51,8 @@ pub(crate) struct State {
     bad_hits: u64,
     doubled: u64,
     outcome: Option<Outcome>,
+    /// Whether it is to end as cancelled, however its run ends.
+    pub(crate) cancelled: bool,
     /// Time of earlier runs.
     elapsed_before: Duration,
     /// Start of this run.
@@ -91,6 +96,7 @@ impl Job {
                 bad_hits: 0,
                 doubled: 0,
                 outcome: None,
+                cancelled: false,
                 elapsed_before: Duration::ZERO,
                 run_started: None,
                 meter: None,
@@ -130,13 +136,26 @@ impl Job {
                 self.whole.end()
             ));
         }
+        if checkpoint.elapsed > LONGEST_ELAPSED {
+            return Err(format!(
+                "it has run {} s, the most is {} s",
+                checkpoint.elapsed.as_secs(),
+                LONGEST_ELAPSED.as_secs()
+            ));
+        }
+        if let Some(hit) = &checkpoint.hit {
+            self.workload.verify(hit).map_err(|error| error.to_string())?;
+        }
         let mut state = lock(&self.state);
         state.ledger = finished.clone();
         state.quarantined.clone_from(quarantined);
         state.attempts = *attempts;
         state.best = checkpoint.best;
         state.elapsed_before = checkpoint.elapsed;
-        if checkpoint.paused {
+        if let Some(hit) = checkpoint.hit.clone() {
+            state.phase = JobPhase::Ended;
+            state.outcome = Some(Outcome::Found(hit));
+        } else if checkpoint.paused {
             state.phase = JobPhase::Paused;
         }
         Ok(())
@@ -159,9 +178,11 @@ impl Job {
         self.request.limits.timeout.map(|limit| limit.saturating_sub(state.elapsed_before))
     }
 
-    /// A run begins.
+    /// A run begins; that of a paused job begins paused.
     pub(crate) fn begin(&self, state: &mut State, now: Instant) {
-        state.phase = JobPhase::Running;
+        if state.phase != JobPhase::Paused {
+            state.phase = JobPhase::Running;
+        }
         state.run_started = Some(now);
         state.meter = Some(RateMeter::new(now));
         state.epoch += 1;
@@ -212,7 +233,8 @@ impl Job {
     /// Closes the books of a run: into an outcome, or, without one, suspended.
     pub(crate) fn close(&self, state: &mut State, outcome: Option<Outcome>, now: Instant) {
         if let Some(started) = state.run_started.take() {
-            state.elapsed_before += now.saturating_duration_since(started);
+            let run = now.saturating_duration_since(started);
+            state.elapsed_before = state.elapsed_before.saturating_add(run);
         }
         // The ticket holds the run, which holds this job.
         state.ticket = None;
@@ -225,6 +247,11 @@ impl Job {
             None => {}
         }
         self.tell(state, None);
+    }
+
+    /// Whether it has a run that has not ended.
+    pub(crate) fn has_run(state: &State) -> bool {
+        state.run_started.is_some()
     }
 
     /// The hit that ended the run, if one did.
@@ -291,7 +318,7 @@ impl Job {
 
     fn elapsed(state: &State, now: Instant) -> Duration {
         let run = state.run_started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        state.elapsed_before + run
+        state.elapsed_before.saturating_add(run)
     }
 
     /// The spans given up in earlier runs and in this one.
@@ -360,6 +387,7 @@ impl Job {
             quarantined: state.quarantined.clone(),
             attempts: state.attempts,
             best: state.best,
+            hit: state.hit.clone(),
             elapsed: Self::elapsed(&state, now),
             paused: state.phase == JobPhase::Paused,
         })

@@ -38,7 +38,8 @@ pub enum Outcome {
     Cancelled,
     /// Its time ran out.
     TimedOut,
-    /// Everything was tried but these spans, in which the workload panicked twice.
+    /// Everything was tried but these spans, in which the workload failed twice: it panicked, or
+    /// tried nothing although nobody had stopped it.
     Quarantined(Vec<Span>),
 }
 
@@ -72,7 +73,7 @@ pub struct Progress {
     pub expected_p50_left: Option<Duration>,
     /// In 19 of 20 cases it is found within this time.
     pub expected_p95_left: Option<Duration>,
-    /// Spans that were given up because they panicked twice.
+    /// Spans that were given up because they failed twice.
     pub quarantined: Vec<Span>,
     /// Hits that failed their verification: a defect of the workload.
     pub bad_hits: u64,

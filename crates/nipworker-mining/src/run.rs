@@ -60,6 +60,8 @@ impl RangeTask for Run {
             EndReason::Cancelled => Some(Outcome::Cancelled),
             EndReason::TimedOut => Some(Outcome::TimedOut),
             EndReason::Exhausted => Some(job.exhausted(&state)),
+            // The pool went away, and took the place of a cancel that came at the same time.
+            _ if state.cancelled => Some(Outcome::Cancelled),
             // The pool went away: the job waits for another one.
             _ => None,
         };
@@ -107,11 +109,13 @@ fn end_name(outcome: Option<&Outcome>) -> &'static str {
 }
 
 impl Job {
-    /// Starts what is left of the job on `pool` if it is suspended. The caller holds `control`.
+    /// Starts what is left of the job on `pool` if it has no run. A paused job's run begins
+    /// paused: its timeout goes on. The caller holds `control`.
     pub(crate) fn start_on(self: &Arc<Self>, pool: &Pool) -> Result<(), PoolError> {
         let now = Instant::now();
         let mut state = lock(&self.state);
-        if state.phase != JobPhase::Suspended {
+        let paused = state.phase == JobPhase::Paused;
+        if !(paused || state.phase == JobPhase::Suspended) || Self::has_run(&state) {
             return Ok(());
         }
         let spans = self.open_spans(&state);
@@ -130,6 +134,7 @@ impl Job {
         spec.max_threads = self.request.limits.max_threads;
         // A timeout beyond what an instant can hold is no timeout.
         spec.deadline = left.and_then(|left| now.checked_add(left));
+        spec.paused = paused;
         spec.initial_batch = hint.initial;
         spec.max_batch = hint.max;
         tracing::info!(
@@ -144,7 +149,7 @@ impl Job {
         match submitted {
             Ok(ticket) => {
                 // It may have ended already; then nobody would let go of the ticket.
-                if state.phase == JobPhase::Running {
+                if Self::has_run(&state) {
                     state.ticket = Some(ticket);
                 }
                 Ok(())
@@ -159,16 +164,21 @@ impl Job {
     /// Ends the job. When this returns, nothing more is counted.
     pub(crate) fn cancel(&self) -> u64 {
         let _control = lock(&self.control);
-        let ticket = lock(&self.state).ticket.clone();
-        match ticket {
-            Some(ticket) => ticket.cancel(),
-            None => {
-                let mut state = lock(&self.state);
-                if !state.outcome_is_set() {
-                    self.close(&mut state, Some(Outcome::Cancelled), Instant::now());
-                }
-            }
+        // The mark comes first: should the pool be stopped before the ticket is, the end of the
+        // run sees it. Should the run have ended before the mark, nobody is left to see it.
+        let ticket = {
+            let mut state = lock(&self.state);
+            state.cancelled = true;
+            state.ticket.clone()
+        };
+        if let Some(ticket) = ticket {
+            ticket.cancel();
         }
+        let mut state = lock(&self.state);
+        if state.ticket.is_none() && !state.outcome_is_set() {
+            self.close(&mut state, Some(Outcome::Cancelled), Instant::now());
+        }
+        drop(state);
         self.attempts()
     }
 
@@ -188,8 +198,12 @@ impl Job {
         going
     }
 
-    /// Lets a paused job go on, on `pool` if it has no run; false if it was not paused.
-    pub(crate) fn resume(self: &Arc<Self>, pool: Option<&Pool>) -> Result<bool, PoolError> {
+    /// Lets a paused job go on, on the pool that is there if it has no run; false if it was not
+    /// paused.
+    pub(crate) fn resume(
+        self: &Arc<Self>,
+        pool: impl FnOnce() -> Option<Pool>,
+    ) -> Result<bool, PoolError> {
         let _control = lock(&self.control);
         let mut state = lock(&self.state);
         if state.phase != JobPhase::Paused {
@@ -205,8 +219,9 @@ impl Job {
         state.phase = JobPhase::Suspended;
         self.tell(&mut state, None);
         drop(state);
-        if let Some(pool) = pool {
-            self.start_on(pool)?;
+        // Looked for now: a pool that is started from here on finds the job suspended.
+        if let Some(pool) = pool() {
+            self.start_on(&pool)?;
         }
         Ok(true)
     }

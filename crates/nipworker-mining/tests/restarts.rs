@@ -3,10 +3,15 @@
 
 mod common;
 
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use common::{book, config, endless, eventually, finite};
-use nipworker_mining::{BookCheckpoint, JobId, JobPhase, Outcome, Span, SubmitError};
+use nipworker_mining::{
+    BatchContext, BatchResult, BookCheckpoint, Hit, JobId, JobPhase, JobRequest, Outcome, Span,
+    SubmitError, Workload, WorkloadError, WorkloadFactory,
+};
+use serde_json::{Value, json};
 
 #[test]
 fn restarting_the_pool_again_and_again_neither_loses_nor_doubles_a_range() {
@@ -157,4 +162,165 @@ fn a_damaged_checkpoint_is_refused_with_its_reason_and_does_not_touch_the_others
     );
     assert_eq!(next.watch(JobId(4)).unwrap().wait(), Outcome::Exhausted);
     assert!(matches!(next.restore(&checkpoint)[3], Err(SubmitError::IdTaken { id: JobId(4) })));
+}
+
+#[test]
+fn a_cancel_is_not_lost_when_the_pool_is_stopped_at_the_same_time() {
+    let book = book(2);
+    for round in 0..200 {
+        let id = book.submit(endless(50)).unwrap().detach();
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                book.stop_pool();
+            });
+            start.wait();
+            for _ in 0..(round % 100) * 30 {
+                std::hint::spin_loop();
+            }
+            book.cancel(id).unwrap();
+        });
+        // The pool is gone, so that whatever the job is now it stays.
+        let outcome = book.progress(id, Instant::now()).unwrap().outcome;
+        assert_eq!(outcome, Some(Outcome::Cancelled), "round {round}");
+        book.start_pool(config(2)).unwrap();
+    }
+}
+
+#[test]
+fn a_resume_beside_a_restart_of_the_pool_strands_no_job() {
+    let book = book(2);
+    for round in 0..100 {
+        let id = book.submit(endless(50)).unwrap().detach();
+        book.pause(id).unwrap();
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                book.start_pool(config(2)).unwrap();
+            });
+            start.wait();
+            for _ in 0..(round % 50) * 200 {
+                std::hint::spin_loop();
+            }
+            book.resume(id).unwrap();
+        });
+        let phase = book.progress(id, Instant::now()).unwrap().phase;
+        assert_eq!(phase, JobPhase::Running, "round {round}");
+        book.cancel(id).unwrap();
+    }
+}
+
+#[test]
+fn a_paused_job_keeps_its_timeout_over_a_restart_of_the_pool() {
+    let book = book(2);
+    let mut request = endless(50);
+    request.limits.timeout = Some(Duration::from_millis(200));
+    let job = book.submit(request).unwrap();
+    assert!(book.pause(job.id()).unwrap());
+    book.start_pool(config(2)).unwrap();
+    assert_eq!(job.wait(), Outcome::TimedOut);
+}
+
+#[test]
+fn an_absurd_time_in_a_checkpoint_is_refused() {
+    let first = book(0);
+    first.submit(finite(10, 0)).unwrap().detach();
+    let mut checkpoint = first.checkpoint(Instant::now());
+    checkpoint.jobs[0].elapsed = Duration::MAX;
+    let answer = book(1).restore(&checkpoint).remove(0);
+    assert!(matches!(answer, Err(SubmitError::Checkpoint { .. })), "{answer:?}");
+}
+
+/// Two items of which the first is a hit; the second is not left before the gate opens.
+struct Pair(Arc<(Barrier, Barrier)>);
+
+impl WorkloadFactory for Pair {
+    fn name(&self) -> &str {
+        "pair"
+    }
+    fn prepare(&self, _input: &Value) -> Result<Arc<dyn Workload>, WorkloadError> {
+        Ok(Arc::new(Pair(Arc::clone(&self.0))))
+    }
+}
+
+impl Workload for Pair {
+    fn name(&self) -> &str {
+        "pair"
+    }
+    fn space(&self) -> u64 {
+        2
+    }
+    fn run(&self, span: Span, _ctx: &BatchContext<'_>) -> BatchResult {
+        let mut result = BatchResult { attempts: span.len, ..BatchResult::default() };
+        self.0.0.wait();
+        if span.start == 0 {
+            result.hits.push(Hit { index: 0, score: 1, solution: json!("first") });
+        } else {
+            self.0.1.wait();
+        }
+        result
+    }
+    fn verify(&self, hit: &Hit) -> Result<(), WorkloadError> {
+        match hit.index {
+            0 => Ok(()),
+            index => Err(WorkloadError::BadHit {
+                workload: "pair".into(),
+                index,
+                reason: "only the first is one".into(),
+            }),
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_between_the_hit_and_the_end_keeps_the_hit() {
+    let gates = Arc::new((Barrier::new(2), Barrier::new(2)));
+    let first = book(2);
+    first.register(Arc::new(Pair(Arc::clone(&gates))));
+    let job = first.submit(JobRequest::new("pair", json!({}))).unwrap();
+    // Both batches are out; the hit is booked while the other batch holds the end up.
+    eventually("the hit", || job.progress(Instant::now()).attempts == 1);
+    let checkpoint = first.checkpoint(Instant::now());
+    gates.1.wait();
+    let found = job.wait();
+    assert!(matches!(found, Outcome::Found(_)), "{found:?}");
+    let text = serde_json::to_string(&checkpoint).unwrap();
+    let mut checkpoint: BookCheckpoint = serde_json::from_str(&text).unwrap();
+    let next = book(2);
+    next.register(Arc::new(Pair(gates)));
+    let id = *next.restore(&checkpoint)[0].as_ref().unwrap();
+    assert_eq!(next.watch(id).unwrap().wait(), found);
+    // A hit that is none is as bad as a wrong ledger.
+    checkpoint.jobs[0].id = JobId(99);
+    checkpoint.jobs[0].hit = Some(Hit { index: 1, score: 1, solution: json!(null) });
+    assert!(matches!(next.restore(&checkpoint)[0], Err(SubmitError::Checkpoint { .. })));
+}
+
+#[test]
+fn closing_a_book_ends_every_job_and_takes_no_other() {
+    let book = book(2);
+    let running = book.submit(endless(50)).unwrap();
+    let paused = book.submit(endless(50)).unwrap();
+    book.pause(paused.id()).unwrap();
+    book.close();
+    assert_eq!(running.outcome(), Some(Outcome::Cancelled));
+    assert_eq!(paused.outcome(), Some(Outcome::Cancelled));
+    assert!(book.submit(endless(50)).is_err());
+    assert!(book.start_pool(config(1)).is_err());
+    book.close();
+}
+
+#[test]
+fn a_job_that_is_given_up_before_its_request_arrives_is_not_begun() {
+    let book = book(1);
+    book.abandon(JobId(7));
+    let refused = book.submit_as(JobId(7), endless(50));
+    assert!(matches!(refused, Err(SubmitError::Abandoned { id: JobId(7) })), "{refused:?}");
+    book.submit_as(JobId(8), endless(50)).unwrap();
+    let watch = book.watch(JobId(8)).unwrap();
+    book.abandon(JobId(8));
+    assert_eq!(watch.wait(), Outcome::Cancelled);
+    assert!(book.submit_as(JobId(8), endless(50)).is_err());
 }

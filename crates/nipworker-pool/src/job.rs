@@ -135,7 +135,7 @@ impl JobCore {
             pass: AtomicU64::new(pass),
             on_panic: spec.on_panic,
             max_threads: spec.max_threads.map_or(usize::MAX, NonZeroUsize::get),
-            state: AtomicU8::new(RUNNING),
+            state: AtomicU8::new(if spec.paused { PAUSED } else { RUNNING }),
             cursor: AtomicU64::new(main.start),
             cursor_end: main.end(),
             fragment_items: AtomicU64::new(fragment_items),

@@ -70,6 +70,9 @@ pub struct JobSpec {
     pub max_batch: u64,
     /// What a panic means.
     pub on_panic: OnPanic,
+    /// Whether it begins paused, until [`JobTicket::resume`](crate::JobTicket::resume); its
+    /// deadline holds all the same. Default: false.
+    pub paused: bool,
 }
 
 impl JobSpec {
@@ -87,6 +90,7 @@ impl JobSpec {
             initial_batch: 1,
             max_batch: Self::DEFAULT_MAX_BATCH,
             on_panic: OnPanic::default(),
+            paused: false,
         }
     }
 
