@@ -1,14 +1,17 @@
 //! The fast search against a naive one that serialises the event anew for each nonce.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use nipworker_mining::{BatchContext, Span};
+use nipworker_mining::{BatchContext, Span, WorkloadFactory};
 use nipworker_protocol::{PublicKey, Tag, UnsignedEvent};
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::input::without_nonce;
 use crate::kernel::{Found, search};
 use crate::layout::{BLOCK, Layout};
+use crate::workload::PowFactory;
 
 fn event(content: &str, tags: usize, created_at: i64) -> UnsignedEvent {
     let tags = (0..tags).map(|n| Tag::new(["e".to_owned(), format!("{n:064x}")])).collect();
@@ -126,6 +129,14 @@ fn nonce_tags_that_are_there_are_taken_out() {
     let clean = without_nonce(event);
     assert!(clean.tags.iter().all(|tag| tag.name() == "e"));
     assert_eq!(clean.tags.len(), 2);
+}
+
+#[test]
+fn a_list_is_no_input() {
+    let factory = PowFactory::new(Arc::new(|| 1));
+    let event = serde_json::to_value(event("gm", 0, 1)).unwrap();
+    assert!(factory.prepare(&json!({ "event": event, "difficulty": 8 })).is_ok());
+    assert!(factory.prepare(&json!([event, 8, true])).is_err());
 }
 
 proptest! {

@@ -48,6 +48,10 @@ impl WorkloadFactory for PowFactory {
     fn prepare(&self, input: &Value) -> Result<Arc<dyn Workload>, WorkloadError> {
         let refuse =
             |reason: String| WorkloadError::Input { workload: WORKLOAD_NAME.to_owned(), reason };
+        // Read as a struct, a list would pass for one with its fields in order.
+        if !input.is_object() {
+            return Err(refuse("it is not an object".into()));
+        }
         let input = PowInput::deserialize(input).map_err(|error| refuse(error.to_string()))?;
         input.validate().map_err(|error| refuse(error.to_string()))?;
         Ok(Arc::new(PowSearch::new(input, Arc::clone(&self.clock))))
