@@ -7,7 +7,7 @@ use crate::{SignedId, verify_one};
 /// The verdicts on a batch, in the order of its items. Dropping it stops the batch.
 pub type VerifyFuture = BatchFuture<bool>;
 
-/// Checks signatures on a pool of pinned threads. Clones share the pool.
+/// Checks signatures on a pool of threads. Clones share the pool.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     pool: Pool,
@@ -17,11 +17,19 @@ impl Verifier {
     /// A verifier with `threads` threads named `verify-00`, …; `None` takes the number that
     /// [`nipworker_pool::default_threads`] gives.
     ///
+    /// They are not bound to cores: a miner binds its threads to the same cores in the same order
+    /// and never sleeps, and a verifier bound beside it could not move to a core that is free.
+    ///
     /// # Errors
     /// See [`PoolError`].
     pub fn new(threads: Option<usize>) -> Result<Self, PoolError> {
-        Pool::new(PoolConfig { threads, name_prefix: "verify".into(), ..PoolConfig::default() })
-            .map(Self::on)
+        let config = PoolConfig {
+            threads,
+            name_prefix: "verify".into(),
+            pin: false,
+            ..PoolConfig::default()
+        };
+        Pool::new(config).map(Self::on)
     }
 
     /// A verifier on a pool that exists already. Its batches pass whatever bulk work is there.
