@@ -1,12 +1,12 @@
 //! Events as JSON lines: numbered, bounded, each with its outcome.
 
 use nipworker_core::{
-    PutOutcome, PutStatus,
+    ClientError, PutOutcome, PutStatus,
     protocol::{EventId, MachinePrefix},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Verdict, prefixed};
+use crate::verdict::{Verdict, error_message, prefixed};
 
 /// Events that are handed to the engine at once.
 pub(crate) const IMPORT_BATCH: usize = 256;
@@ -155,6 +155,11 @@ impl LineOutcome {
     /// The outcome of a line that is no text or no event.
     pub(crate) fn unreadable(line: u64, reason: String) -> Self {
         Self::refused(line, PutStatus::Invalid, prefixed(MachinePrefix::Invalid, &reason))
+    }
+
+    /// The outcome of a line that the engine failed to work on.
+    pub(crate) fn failed(line: u64, error: &ClientError) -> Self {
+        Self::refused(line, PutStatus::Failed, error_message(error))
     }
 
     fn refused(line: u64, status: PutStatus, message: String) -> Self {

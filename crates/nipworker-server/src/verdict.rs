@@ -54,9 +54,10 @@ impl Verdict {
                 return Self { accepted: true, message: String::new() };
             }
             PutStatus::Duplicate => (MachinePrefix::Duplicate, "already stored"),
-            PutStatus::Superseded => (MachinePrefix::Invalid, "a newer version is stored"),
+            // Not `duplicate`, which says that this event is here.
+            PutStatus::Superseded => (MachinePrefix::Blocked, "a newer version is stored"),
             PutStatus::Deleted => (MachinePrefix::Blocked, "its author asked for its deletion"),
-            PutStatus::Expired => (MachinePrefix::Invalid, "it has expired"),
+            PutStatus::Expired => (MachinePrefix::Blocked, "it has expired"),
             PutStatus::Invalid => (MachinePrefix::Invalid, "not a valid event"),
             _ => (MachinePrefix::Error, "could not be stored"),
         };
@@ -156,6 +157,17 @@ mod tests {
             let (accepted, message) = verdict(status, vec![]);
             assert!(!accepted);
             assert!(MachinePrefix::of(&message).is_some(), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_valid_event_that_is_not_kept_is_not_called_invalid() {
+        for (status, wanted) in [
+            (PutStatus::Superseded, "blocked: a newer version is stored"),
+            (PutStatus::Deleted, "blocked: its author asked for its deletion"),
+            (PutStatus::Expired, "blocked: it has expired"),
+        ] {
+            assert_eq!(verdict(status, vec![]), (false, wanted.to_owned()));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
 use serde_json::{Value, json};
 
 /// An answer that tells why a request failed.
@@ -13,11 +16,13 @@ pub(crate) struct ApiError {
     message: String,
     /// More fields of the answer, beside `error`.
     extra: Option<(&'static str, Value)>,
+    /// Methods that would be served.
+    allow: Option<&'static str>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl fmt::Display) -> Self {
-        Self { status, code, message: message.to_string(), extra: None }
+        Self { status, code, message: message.to_string(), extra: None, allow: None }
     }
 
     /// 400: the request cannot be understood.
@@ -30,10 +35,23 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    /// With the `Allow` header that a 405 must have (RFC 9110 §15.5.6).
+    pub(crate) fn allowing(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
     /// With one more field beside `error`.
     pub(crate) fn with(mut self, name: &'static str, value: Value) -> Self {
         self.extra = Some((name, value));
         self
+    }
+}
+
+impl ApiError {
+    /// The error alone.
+    pub(crate) fn body(&self) -> Value {
+        json!({ "error": { "code": self.code, "message": self.message } })
     }
 }
 
@@ -51,10 +69,14 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut body = self.body();
         if let Some((name, value)) = &self.extra {
             body[*name] = value.clone();
         }
-        HttpResponse::build(self.status).json(body)
+        let mut response = HttpResponse::build(self.status);
+        if let Some(methods) = self.allow {
+            response.insert_header((header::ALLOW, methods));
+        }
+        response.json(body)
     }
 }

@@ -3,13 +3,16 @@
 //! | route | does |
 //! |---|---|
 //! | `GET /` | WebSocket of NIP-01; with `Accept: application/nostr+json` the document of NIP-11; else a page |
-//! | `POST /api/v1/events` | one event as JSON, or many as JSON lines (`Content-Type: application/x-ndjson`), each with its outcome and receipts; `?relays=false` only stores |
+//! | `POST /api/v1/events` | one event as JSON, or many as JSON lines (`Content-Type: application/x-ndjson`), each with its outcome and receipts, and a last line `{"error":…}` if not all were worked on; `?relays=false` only stores |
 //! | `POST /api/v1/query` | a filter or an array of filters; a JSON array, or JSON lines for `Accept: application/x-ndjson`; `?relays=false` only asks the store |
 //! | `POST /api/v1/count` | as `query`; `{"count": n}` of the store |
 //! | `GET /api/v1/events/{id}` | the event, or 404 |
 //! | `GET /api/v1/status` | [`ServerStatus`] |
 //! | `GET /healthz`, `GET /readyz` | 200, or 503 with the reason |
 //! | `GET /metrics` | OpenMetrics text |
+//!
+//! `HEAD` is served wherever `GET` is. An answer that its client does not read for
+//! `gateway.websocket.slow_reader_timeout` ends the connection.
 //!
 //! Errors are `{"error":{"code":"…","message":"…"}}`. What is posted as one event and not accepted
 //! has its outcome beside the error: 409 `superseded`, 410 `deleted`, 422 `invalid_event` or
@@ -23,6 +26,7 @@ mod metrics;
 mod nip11;
 mod page;
 mod socket;
+mod stalled;
 mod state;
 mod ws;
 
@@ -30,7 +34,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -48,11 +52,17 @@ pub use self::{
     counters::GatewayStatus,
     state::{About, ServerStatus},
 };
-use self::{counters::count, error::ApiError};
+use self::{
+    counters::{Counters, count},
+    error::ApiError,
+};
 use crate::config::GatewayConfig;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1_024;
+
+/// How often a stop looks whether all WebSocket clients have parted.
+const PART_CHECK: Duration = Duration::from_millis(5);
 
 /// Everything a gateway needs to start.
 pub struct GatewayParts {
@@ -77,6 +87,8 @@ pub struct RunningGateway {
     address: SocketAddr,
     handle: ServerHandle,
     stopping: watch::Sender<bool>,
+    counters: Arc<Counters>,
+    shutdown_timeout: Duration,
     server: tokio::task::JoinHandle<io::Result<()>>,
 }
 
@@ -89,22 +101,26 @@ impl RunningGateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(parts: GatewayParts) -> io::Result<Self> {
-        let GatewayParts { client, config, event_limits, relays, data, listener, .. } = parts;
+        let GatewayParts { client, config, event_limits, relays, data, listener, shutdown_timeout } =
+            parts;
         let address = listener.local_addr()?;
         let (stopping, stopping_seen) = watch::channel(false);
+        let counters = Arc::<Counters>::default();
         let gateway = web::Data::from(Arc::new(Gateway {
             client,
             event_limits,
-            counters: Arc::default(),
+            counters: counters.clone(),
             stopping: stopping_seen,
+            shutdown_timeout,
             about: About::this_process(address, data, relays),
             started: Instant::now(),
             failure_logged: Mutex::default(),
             config: config.clone(),
         }));
-        let server = serve(gateway, &config, listener, parts.shutdown_timeout)?;
+        let server = serve(gateway, &config, listener, shutdown_timeout)?;
         let handle = server.handle();
-        Ok(Self { address, handle, stopping, server: tokio::spawn(server) })
+        let server = tokio::spawn(server);
+        Ok(Self { address, handle, stopping, counters, shutdown_timeout, server })
     }
 
     /// Address and port that are served.
@@ -121,12 +137,27 @@ impl RunningGateway {
         }
     }
 
-    /// Takes no new connection, lets requests end, says good-bye to WebSocket clients, and waits
-    /// for all of that within the shutdown timeout.
+    /// Takes no new connection, lets requests end, answers what WebSocket clients sent, says
+    /// good-bye to them, and waits for all of that within the shutdown timeout.
     pub async fn stop(self) {
+        let until = tokio::time::Instant::now() + self.shutdown_timeout;
+        self.handle.pause().await;
         // Nobody listens when no request was ever made.
         self.stopping.send_replace(true);
-        self.handle.stop(true).await;
+        // A client that went may have left events that are still being published. The server knows
+        // only of connections and would take the threads from under them.
+        let parted = async {
+            while self.counters.websockets.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(PART_CHECK).await;
+            }
+        };
+        drop(tokio::time::timeout_at(until, parted).await);
+        if tokio::time::Instant::now() >= until {
+            self.handle.stop(false).await;
+        } else if tokio::time::timeout_at(until, self.handle.stop(true)).await.is_err() {
+            // It counts whole seconds, and was given more of them than there were.
+            self.server.abort();
+        }
         // How the server ended no longer matters; when it failed, that was told before.
         if !self.server.is_finished() {
             drop(self.server.await);
@@ -140,7 +171,13 @@ fn serve(
     listener: TcpListener,
     shutdown_timeout: Duration,
 ) -> io::Result<Server> {
-    let threads = config.threads;
+    // The server bounds connections by thread: no more threads than connections, and what does not
+    // divide evenly is left out.
+    let threads = config.threads.min(config.max_connections);
+    let patience = stalled::Patience {
+        stalled: config.websocket.slow_reader_timeout,
+        keep_alive: config.http.keep_alive,
+    };
     let allow_origin = HeaderValue::from_str(&config.allow_origin).ok();
     let server = HttpServer::new(move || {
         let gateway = gateway.clone();
@@ -170,23 +207,27 @@ fn serve(
                     if let Some(origin) = origin {
                         allow(response.headers_mut(), origin, preflight);
                     }
-                    Ok(response)
+                    Ok(stalled::watch(response, counters, patience))
                 }
             })
             .route("/", web::get().to(root))
+            .route("/", web::head().to(root))
             .route("/healthz", web::get().to(health::healthz))
+            .route("/healthz", web::head().to(health::healthz))
             .route("/readyz", web::get().to(health::readyz))
+            .route("/readyz", web::head().to(health::readyz))
             .route("/metrics", web::get().to(metrics::metrics))
+            .route("/metrics", web::head().to(metrics::metrics))
             .service(web::scope("/api/v1").configure(api::configure))
             .default_service(web::to(unknown))
     });
     Ok(server
         .workers(threads)
         .backlog(BACKLOG)
-        .max_connections(config.max_connections.div_ceil(threads))
+        .max_connections(config.max_connections / threads)
         .client_request_timeout(config.http.request_timeout)
         .keep_alive(config.http.keep_alive)
-        .shutdown_timeout(shutdown_timeout.as_secs().max(1))
+        .shutdown_timeout(shutdown_timeout.as_secs() + 1)
         .disable_signals()
         .on_connect(|stream, extensions| {
             extensions.insert(Arc::new(socket::Socket::of(stream)));

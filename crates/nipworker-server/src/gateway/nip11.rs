@@ -3,6 +3,7 @@
 use nipworker_protocol::EventLimits;
 use serde_json::{Value, json};
 
+use super::ws::CREATED_AT_UPPER_LIMIT_SECONDS;
 use crate::config::GatewayConfig;
 
 /// What the relay face really does: basics (1), deletion (9), this document (11), expiration
@@ -29,6 +30,9 @@ pub(crate) fn document(config: &GatewayConfig, events: &EventLimits) -> Value {
             "default_limit": limits.max_limit,
             "max_subid_length": limits.max_subscription_id_chars,
             "max_event_tags": events.max_tags,
+            // An event's whole text is bounded in bytes, so no content has more characters.
+            "max_content_length": events.max_event_bytes,
+            "created_at_upper_limit": CREATED_AT_UPPER_LIMIT_SECONDS,
             "auth_required": false,
             "payment_required": false,
             "restricted_writes": false,
@@ -52,13 +56,14 @@ mod tests {
         config.websocket.max_subscription_id_chars = 9;
         config.websocket.max_filters = 4;
         config.websocket.max_limit = 5;
-        let events = EventLimits { max_tags: 7, ..EventLimits::default() };
+        let events = EventLimits { max_tags: 7, max_event_bytes: 1_000, ..EventLimits::default() };
         let limitation = &document(&config, &events)["limitation"];
         assert_eq!(
             *limitation,
             json!({
                 "max_message_length": 2_000, "max_subscriptions": 3, "max_filters": 4,
                 "max_limit": 5, "default_limit": 5, "max_subid_length": 9, "max_event_tags": 7,
+                "max_content_length": 1_000, "created_at_upper_limit": 86_400,
                 "auth_required": false, "payment_required": false, "restricted_writes": false,
             })
         );

@@ -29,6 +29,8 @@ pub(crate) struct Gateway {
     pub(crate) counters: Arc<Counters>,
     /// Turns true when the gateway stops.
     pub(crate) stopping: watch::Receiver<bool>,
+    /// Longest wait for what is being worked on when the gateway stops.
+    pub(crate) shutdown_timeout: Duration,
     pub(crate) about: About,
     pub(crate) started: Instant,
     /// When a failure of the engine was last written to the log, counted from `started`.
@@ -55,17 +57,21 @@ pub struct About {
     pub started_at: u64,
 }
 
+/// Unix seconds now; 0 on a clock before 1970.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 impl About {
     /// The facts of this process.
     pub(crate) fn this_process(listen: SocketAddr, data: PathBuf, relays: Vec<String>) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             listen,
             data,
             relays,
-            started_at: now.as_secs(),
+            started_at: unix_now(),
         }
     }
 }
@@ -87,6 +93,12 @@ impl Gateway {
     /// Whether events are sent to relays and asked from them.
     pub(crate) fn has_upstream(&self) -> bool {
         !self.about.relays.is_empty()
+    }
+
+    /// Counts an event that was accepted or refused.
+    pub(crate) fn tally(&self, accepted: bool) {
+        let counters = &self.counters;
+        count(if accepted { &counters.events_accepted } else { &counters.events_refused });
     }
 
     /// How events of clients are published.

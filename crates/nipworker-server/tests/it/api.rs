@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    daemon::Daemon,
+    daemon::{Daemon, eventually},
     events::{event, note, real_events},
     http,
 };
@@ -137,4 +137,61 @@ fn health_readiness_status_and_metrics_tell_of_the_five_workers() {
     }
     assert!(metrics.text.ends_with("# EOF\n"));
     assert!(metrics.text.contains("nipworker_gateway_http_requests_total "));
+}
+
+#[test]
+fn head_is_served_where_get_is_and_a_405_names_the_methods() {
+    let daemon = Daemon::start();
+    for path in ["/", "/healthz", "/readyz", "/metrics", "/api/v1/status"] {
+        let answer = http::head(&daemon.url(path));
+        assert_eq!((answer.status, answer.text.as_str()), (200, ""), "{path}");
+        let refused = http::post(&daemon.url(path), "");
+        assert_eq!((refused.status, refused.header("allow")), (405, "GET, HEAD"), "{path}");
+    }
+    let id = "0".repeat(64);
+    let refused = http::post(&daemon.url(&format!("/api/v1/events/{id}")), "");
+    assert_eq!((refused.status, refused.header("allow")), (405, "GET, HEAD"));
+    let refused = http::get(&daemon.url("/api/v1/query"));
+    assert_eq!((refused.status, refused.header("allow")), (405, "POST"));
+}
+
+#[test]
+fn the_outcomes_of_one_request_are_bounded_and_say_where_the_work_ended() {
+    let daemon = Daemon::with("[gateway.http]\nmax_lines_bytes = 65536\n", &[]);
+    let lines = "1\n".repeat(30_000);
+    let answer = http::post_as(&daemon.url("/api/v1/events?relays=false"), LINES, "*/*", &lines);
+    assert_eq!((answer.status, answer.header("content-type")), (413, LINES));
+    assert!(answer.text.len() < 200_000, "{} bytes", answer.text.len());
+    let lines = answer.lines();
+    let (error, outcomes) = lines.split_last().unwrap();
+    assert_eq!(error["error"]["code"], "too_large");
+    let last = outcomes.last().unwrap()["line"].as_u64().unwrap();
+    assert_eq!(last, outcomes.len() as u64);
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("after line {last} were not worked on")), "{message}");
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_disconnected_and_counted() {
+    use std::io::{Read, Write};
+    let daemon = Daemon::with("[gateway.websocket]\nslow_reader_timeout = \"300ms\"\n", &[]);
+    let large = "x".repeat(400_000);
+    for number in 0..40 {
+        let event = note(&format!("{number}{large}"));
+        assert_eq!(http::post(&daemon.url("/api/v1/events"), event.to_json()).status, 200);
+    }
+    let mut lazy = std::net::TcpStream::connect(daemon.address()).unwrap();
+    lazy.write_all(b"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        .unwrap();
+    // 16 MB were asked for and nothing is read.
+    eventually("the slow reader is counted", || {
+        let status = http::get(&daemon.url("/api/v1/status")).json();
+        (status["gateway"]["slow_readers"] == 1).then_some(())
+    });
+    let mut rest = Vec::new();
+    // What was on the way may still be read; then the connection ends, reset or not.
+    drop(lazy.read_to_end(&mut rest));
+    assert!(rest.len() < 15_000_000, "{} bytes", rest.len());
+    let whole = http::post(&daemon.url("/api/v1/query"), "{}");
+    assert_eq!(whole.json().as_array().unwrap().len(), 40, "who reads gets everything");
 }

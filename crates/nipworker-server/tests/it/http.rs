@@ -61,6 +61,10 @@ pub(crate) fn post_as(
     answer(request.send(body.as_ref()))
 }
 
+pub(crate) fn head(url: &str) -> Answer {
+    answer(agent().head(url).call())
+}
+
 pub(crate) fn options(url: &str, method: &str) -> Answer {
     let request = agent().options(url).header("origin", "https://app.example");
     answer(request.header("access-control-request-method", method).call())

@@ -90,7 +90,7 @@ fn an_event_that_is_not_valid_is_refused_with_its_reason() {
         assert!(message.contains("signature"), "{message}");
         let expired = event(1, 1, 1_600_000_000, &[&["expiration", "1600000001"]], "old");
         let (accepted, message) = client.publish(&expired).await;
-        assert!(!accepted && message.starts_with("invalid: "), "{message}");
+        assert!(!accepted && message.starts_with("blocked: "), "{message}");
         client.send(json!(["EVENT", { "id": good.id, "kind": "text" }])).await;
         let answer = client.next().await;
         assert_eq!((&answer[1], &answer[2]), (&json!(good.id), &json!(false)));
@@ -139,6 +139,7 @@ fn limits_are_enforced_as_the_information_document_states_them() {
     assert_eq!(limits["max_subscriptions"], 2);
     assert_eq!(limits["max_subid_length"], 8);
     assert_eq!(limits["max_limit"], 3);
+    assert_eq!(limits["max_content_length"], 524_288);
     run(async {
         let mut client = Socket::open(&daemon).await;
         for content in ["1", "2", "3", "4", "5"] {
@@ -272,4 +273,62 @@ fn a_silent_client_is_pinged_and_a_dead_one_disconnected() {
     });
     let status = http::get(&daemon.url("/api/v1/status")).json();
     assert_eq!(status["gateway"]["idle_clients"], 1);
+}
+
+#[test]
+fn events_of_a_client_that_closes_at_once_are_stored() {
+    let daemon = Daemon::start();
+    run(async {
+        for number in 0..20 {
+            let event = json!(["EVENT", note(&format!("and gone {number}"))]).to_string();
+            let mut client = Socket::open(&daemon).await;
+            // One write: the event, and the close frame or just the end.
+            let length = u16::try_from(event.len()).unwrap().to_be_bytes();
+            let mut bytes = vec![0x81, 0xfe, length[0], length[1], 0, 0, 0, 0];
+            bytes.extend_from_slice(event.as_bytes());
+            if number % 2 == 0 {
+                bytes.extend_from_slice(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]);
+            }
+            raw(&mut client).write_all(&bytes).await.unwrap();
+            raw(&mut client).shutdown().await.unwrap();
+        }
+    });
+    eventually("all events are stored", || {
+        let count = http::post(&daemon.url("/api/v1/count"), r#"{"kinds":[1]}"#).json();
+        (count["count"] == 20).then_some(())
+    });
+    daemon.stop();
+}
+
+#[test]
+fn empty_messages_are_no_fault() {
+    let daemon = Daemon::with("[gateway.websocket]\nmax_bad_messages = 1\n", &[]);
+    run(async {
+        let mut client = Socket::open(&daemon).await;
+        for _ in 0..10 {
+            client.send_text("").await;
+            client.send_text("\n").await;
+        }
+        client.nothing_waits().await;
+    });
+}
+
+#[test]
+fn an_event_from_too_far_ahead_is_refused_as_the_information_document_states_it() {
+    let daemon = Daemon::with("[gateway.websocket]\nmax_bad_messages = 1\n", &[]);
+    let limits =
+        http::get_as(&daemon.url("/"), "application/nostr+json").json()["limitation"].clone();
+    let limit = limits["created_at_upper_limit"].as_i64().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = i64::try_from(now.as_secs()).unwrap();
+    run(async {
+        let mut client = Socket::open(&daemon).await;
+        for created_at in [now + limit + 600, 1 << 62, i64::MAX] {
+            let (accepted, message) = client.publish(&event(1, 1, created_at, &[], "x")).await;
+            assert!(!accepted && message.starts_with("invalid: created_at is "), "{message}");
+        }
+        let soon = event(1, 1, now + limit - 600, &[], "x");
+        assert_eq!(client.publish(&soon).await, (true, String::new()));
+        client.nothing_waits().await;
+    });
 }

@@ -1,6 +1,6 @@
 //! `POST /events`: one event as JSON, or many as JSON lines.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, web};
 use futures::{StreamExt, stream};
 use nipworker_core::{
     ClientError, PublishOptions, PublishReport, PutOutcome, PutStatus,
@@ -52,7 +52,7 @@ async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpRes
         api_error(&error)
     })?;
     let verdict = Verdict::of(&report);
-    tally(gateway, verdict.accepted);
+    gateway.tally(verdict.accepted);
     let answer = answer(&report, &verdict);
     if verdict.accepted {
         return Ok(HttpResponse::Ok().json(answer));
@@ -83,51 +83,113 @@ fn answer(report: &PublishReport, verdict: &Verdict) -> Value {
     })
 }
 
-fn tally(gateway: &Gateway, accepted: bool) {
-    let counters = &gateway.counters;
-    count(if accepted { &counters.events_accepted } else { &counters.events_refused });
+/// The outcomes of lines, held until the end because many clients read no answer before they have
+/// sent everything.
+struct Outcomes {
+    text: String,
+    max_bytes: usize,
+    /// Lines up to this number have been worked on.
+    last: u64,
 }
 
-/// Answers each line with its outcome, in order. The lines are worked on while they come in; only
-/// the outcomes are held until the end, because many clients read no answer before they have sent
-/// everything.
+impl Outcomes {
+    /// Short lines have outcomes many times their size: bytes of the answer, for each two bytes
+    /// that a body may have, and at least [`Self::LEAST_BYTES`].
+    fn bounded_for(max_body_bytes: usize) -> Self {
+        let max_bytes = (max_body_bytes / 2).max(Self::LEAST_BYTES);
+        Self { text: String::new(), max_bytes, last: 0 }
+    }
+
+    /// Room for the outcomes of some hundred lines.
+    const LEAST_BYTES: usize = 64 * 1024;
+
+    fn push(&mut self, outcome: &Value) {
+        self.text.push_str(&outcome.to_string());
+        self.text.push('\n');
+    }
+
+    fn check_room(&self) -> Result<(), ApiError> {
+        if self.text.len() < self.max_bytes {
+            return Ok(());
+        }
+        Err(ApiError::too_large(format_args!(
+            "the outcomes are over {} bytes; the lines after line {} were not worked on",
+            self.max_bytes, self.last
+        )))
+    }
+
+    /// The outcomes, and after them why there are no more. Without any, the error alone.
+    fn answer(mut self, result: Result<(), ApiError>) -> Result<HttpResponse, ApiError> {
+        let mut status = StatusCode::OK;
+        if let Err(error) = result {
+            if self.text.is_empty() {
+                return Err(error);
+            }
+            status = error.status_code();
+            self.push(&error.body());
+        }
+        Ok(HttpResponse::build(status).content_type(JSON_LINES).body(self.text))
+    }
+}
+
+/// Answers each line with its outcome, in order. The lines are worked on while they come in. What
+/// ends the request early becomes the last line, after the outcomes of the lines before.
 async fn many(
     gateway: &Gateway,
     payload: web::Payload,
     use_relays: bool,
 ) -> Result<HttpResponse, ApiError> {
+    let mut outcomes = Outcomes::bounded_for(gateway.config.http.max_lines_bytes);
+    let result = work_on_all(gateway, payload, use_relays, &mut outcomes).await;
+    outcomes.answer(result)
+}
+
+async fn work_on_all(
+    gateway: &Gateway,
+    payload: web::Payload,
+    use_relays: bool,
+    outcomes: &mut Outcomes,
+) -> Result<(), ApiError> {
     let mut pieces = gateway.pieces(payload, gateway.config.http.max_lines_bytes);
     let mut lines = LineBatches::new(gateway.event_limits.max_event_bytes);
-    let mut answer = String::new();
     while let Some(piece) = pieces.next().await? {
         for batch in lines.push(&piece) {
-            work_on(gateway, batch, use_relays, &mut answer).await?;
+            work_on(gateway, batch, use_relays, outcomes).await?;
         }
     }
-    work_on(gateway, lines.finish(), use_relays, &mut answer).await?;
-    Ok(HttpResponse::Ok().content_type(JSON_LINES).body(answer))
+    work_on(gateway, lines.finish(), use_relays, outcomes).await
 }
 
 async fn work_on(
     gateway: &Gateway,
     batch: Vec<Line>,
     use_relays: bool,
-    answer: &mut String,
+    outcomes: &mut Outcomes,
 ) -> Result<(), ApiError> {
-    let outcomes = if use_relays {
+    let Some(last) = batch.last().map(|line| line.number) else { return Ok(()) };
+    outcomes.check_room()?;
+    let numbers: Vec<u64> = batch.iter().map(|line| line.number).collect();
+    let of_batch = if use_relays {
         publish_lines(gateway, batch).await
     } else {
-        import_lines(gateway, batch).await.map_err(|error| {
-            gateway.engine_failed(&error);
-            api_error(&error)
-        })?
+        match import_lines(gateway, batch).await {
+            Ok(of_batch) => of_batch,
+            Err(error) => {
+                gateway.engine_failed(&error);
+                if outcomes.last == 0 {
+                    return Err(api_error(&error));
+                }
+                // What was stored before has its outcomes; a status for all would hide them.
+                numbers.iter().map(|line| json!(LineOutcome::failed(*line, &error))).collect()
+            }
+        }
     };
-    for outcome in outcomes {
+    for outcome in of_batch {
         count(&gateway.counters.events_in);
-        tally(gateway, outcome["accepted"] == true);
-        answer.push_str(&outcome.to_string());
-        answer.push('\n');
+        gateway.tally(outcome["accepted"] == true);
+        outcomes.push(&outcome);
     }
+    outcomes.last = last;
     Ok(())
 }
 
@@ -174,4 +236,26 @@ async fn publish_line(gateway: &Gateway, line: Line) -> Value {
 fn failed(id: EventId, error: &ClientError) -> PublishReport {
     let outcome = PutOutcome { id, status: PutStatus::Failed, reason: error.to_string() };
     PublishReport { outcome, receipts: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_request_midway_follows_the_outcomes_that_were_there() {
+        let mut outcomes = Outcomes::bounded_for(4_096);
+        outcomes.push(&json!({ "line": 1 }));
+        let response = outcomes.answer(Err(ApiError::too_large("too much"))).unwrap();
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).unwrap();
+        let lines: Vec<Value> = body
+            .split(|byte| *byte == b'\n')
+            .filter_map(|l| serde_json::from_slice(l).ok())
+            .collect();
+        assert_eq!(lines[0], json!({ "line": 1 }));
+        assert_eq!(lines[1]["error"]["code"], "too_large");
+        let nothing = Outcomes::bounded_for(4_096);
+        assert!(nothing.answer(Err(ApiError::too_large("too much"))).is_err());
+    }
 }

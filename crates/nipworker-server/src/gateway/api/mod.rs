@@ -16,9 +16,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/events", web::post().to(events::publish))
         .route("/events/{id}", web::get().to(query::one_event))
+        .route("/events/{id}", web::head().to(query::one_event))
         .route("/query", web::post().to(query::query))
         .route("/count", web::post().to(query::count))
         .route("/status", web::get().to(status))
+        .route("/status", web::head().to(status))
         .default_service(web::to(unknown));
 }
 
@@ -35,7 +37,10 @@ pub(super) fn not_found(request: &actix_web::HttpRequest) -> ApiError {
     let (method, path) = (request.method(), request.path());
     let methods = match path {
         "/api/v1/events" | "/api/v1/query" | "/api/v1/count" => Some("POST"),
-        "/api/v1/status" | "/healthz" | "/readyz" | "/metrics" | "/" => Some("GET"),
+        "/api/v1/status" | "/healthz" | "/readyz" | "/metrics" | "/" => Some("GET, HEAD"),
+        _ if path.strip_prefix("/api/v1/events/").is_some_and(|id| !id.contains('/')) => {
+            Some("GET, HEAD")
+        }
         _ => None,
     };
     match methods {
@@ -43,7 +48,8 @@ pub(super) fn not_found(request: &actix_web::HttpRequest) -> ApiError {
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             format_args!("{method} is not served on {path}; use {allowed}"),
-        ),
+        )
+        .allowing(allowed),
         None => ApiError::new(
             StatusCode::NOT_FOUND,
             "not_found",

@@ -31,7 +31,11 @@ use super::{
     subscriptions::{Opening, Said, Subscriptions},
 };
 use crate::{
-    gateway::{counters::count, socket::Socket, state::Gateway},
+    gateway::{
+        counters::count,
+        socket::Socket,
+        state::{Gateway, unix_now},
+    },
     verdict::{Verdict, error_message, prefixed},
 };
 
@@ -65,7 +69,12 @@ pub(super) struct Connection {
     stopping: watch::Receiver<bool>,
     outgoing: Outgoing,
     subscriptions: Subscriptions,
+    /// Events on their way to the engine. Their client may go; they are seen through.
+    publishing: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    /// Answers that nobody needs once the client is gone.
     working: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    /// The client takes nothing more; what it sent before is still read.
+    deaf: bool,
     bad_messages: u32,
     last_heard: Instant,
 }
@@ -88,7 +97,9 @@ impl Connection {
             messages,
             tripped,
             socket,
+            publishing: FuturesUnordered::new(),
             working: FuturesUnordered::new(),
+            deaf: false,
             bad_messages: 0,
             last_heard: now,
             gateway,
@@ -125,17 +136,21 @@ impl Connection {
             return Err(End::Stopping);
         }
         loop {
+            if self.deaf {
+                self.outgoing.clear();
+            }
             let has_room = self.outgoing.has_room();
-            let may_read = has_room && self.working.len() < limits.max_in_flight;
+            let in_flight = self.publishing.len() + self.working.len();
+            let may_read = has_room && in_flight < limits.max_in_flight;
             let stalled_at = self.outgoing.stalled_at(limits.slow_reader_timeout);
             tokio::select! {
                 ready = ready_to_send(&mut self.session), if !self.outgoing.is_empty() => {
-                    ready.map_err(|_| End::Gone)?;
-                    self.send_next()?;
+                    self.deaf = ready.is_err() || self.send_next().is_err();
                 }
+                Some(done) = self.publishing.next() => self.finish(done),
                 Some(done) = self.working.next() => self.finish(done),
                 Some(said) = self.subscriptions.next(),
-                    if has_room && self.subscriptions.has_streams() => self.tell(said)?,
+                    if has_room && !self.deaf && self.subscriptions.has_streams() => self.tell(said)?,
                 message = self.messages.recv(), if may_read => {
                     self.last_heard = Instant::now();
                     self.hear(message)?;
@@ -195,7 +210,8 @@ impl Connection {
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
             Some(Err(error)) => Err(match error {
                 ProtocolError::Io(error) if error.kind() == ErrorKind::InvalidData => End::NotUtf8,
-                ProtocolError::Io(_) => End::Gone,
+                // The connection broke. What came before may not have been read; the end follows.
+                ProtocolError::Io(_) => return Ok(()),
                 error => End::Protocol(error.to_string()),
             }),
         }
@@ -204,10 +220,14 @@ impl Connection {
     fn hear_text(&mut self, text: &str) -> Result<(), End> {
         let gateway = self.gateway.clone();
         count(&gateway.counters.messages_in);
-        match requests::read(text, &gateway.config.websocket, &gateway.event_limits) {
+        if text.trim_ascii().is_empty() {
+            // Some clients keep their connection alive with it.
+            return Ok(());
+        }
+        match requests::read(text, &gateway.config.websocket, &gateway.event_limits, unix_now()) {
             Ok(Request::Event(event)) => {
                 count(&gateway.counters.events_in);
-                self.working.push(publish(gateway, *event).boxed_local());
+                self.publishing.push(publish(gateway, *event).boxed_local());
                 Ok(())
             }
             Ok(Request::Req { subscription, filters }) => self.open(&subscription, filters),
@@ -226,6 +246,12 @@ impl Connection {
             Err(refused) => {
                 self.say(&refused.answer);
                 match refused.fault {
+                    Fault::TooNew => {
+                        // Well-formed, and perhaps only a clock that is wrong.
+                        count(&gateway.counters.events_in);
+                        count(&gateway.counters.events_refused);
+                        return Ok(());
+                    }
                     Fault::Unknown => count(&gateway.counters.unknown_messages),
                     Fault::Bad => count(&gateway.counters.bad_messages),
                     Fault::BadEvent => {
@@ -283,12 +309,7 @@ impl Connection {
                     Ok(report) => Verdict::of(report),
                     Err(error) => Verdict::of_error(error),
                 };
-                let counters = &self.gateway.counters;
-                count(if verdict.accepted {
-                    &counters.events_accepted
-                } else {
-                    &counters.events_refused
-                });
+                self.gateway.tally(verdict.accepted);
                 let Verdict { accepted, message } = verdict;
                 self.say(&RelayMessage::Ok { id, accepted, message });
             }
@@ -339,8 +360,29 @@ impl Connection {
         Ok(())
     }
 
-    /// Says good-bye within [`CLOSE_GRACE`], then ends the socket whatever the client does.
+    /// Answers what is being worked on and sends the answers, for as long as a stop may take.
+    async fn drain(&mut self) {
+        let until = Instant::now() + self.gateway.shutdown_timeout;
+        while !(self.publishing.is_empty() && self.working.is_empty() && self.outgoing.is_empty()) {
+            tokio::select! {
+                ready = ready_to_send(&mut self.session), if !self.outgoing.is_empty() => {
+                    if ready.is_err() || self.send_next().is_err() {
+                        return;
+                    }
+                }
+                Some(done) = self.publishing.next() => self.finish(done),
+                Some(done) = self.working.next() => self.finish(done),
+                () = sleep_until(Some(until)) => return,
+            }
+        }
+    }
+
+    /// Says good-bye within [`CLOSE_GRACE`], then ends the socket whatever the client does. Events
+    /// that it sent before are published all the same.
     async fn part(mut self, end: End) {
+        if end == End::Stopping {
+            self.drain().await;
+        }
         let (code, notice) = end.farewell(self.gateway.config.websocket.max_message_bytes);
         if matches!(end, End::SlowReader(_)) {
             // It would not take what waits here; the notice must come before the grace is over.
@@ -352,6 +394,7 @@ impl Connection {
         let socket = self.socket.take();
         drop(self.subscriptions);
         drop(self.working);
+        let seen_through = see_through(&self.gateway, self.publishing);
         let mut session = self.session;
         let mut outgoing = self.outgoing;
         let farewell = async move {
@@ -367,23 +410,48 @@ impl Connection {
             // An error says that the client was faster.
             drop(session.close(Some(code.into())).await);
         };
-        drop(tokio::time::timeout(CLOSE_GRACE, farewell).await);
-        // Reading on until the client's own close lets it receive all of the above: a socket
-        // closed with unread data is reset, and what was sent is lost with it.
-        let mut messages = self.messages;
-        let drained = async {
-            while let Some(message) = messages.recv().await {
-                if message.is_err() {
-                    // What comes after a broken frame cannot be read; only time is left to give.
-                    std::future::pending::<()>().await;
+        let parted = async move {
+            drop(tokio::time::timeout(CLOSE_GRACE, farewell).await);
+            // Reading on until the client's own close lets it receive all of the above: a socket
+            // closed with unread data is reset, and what was sent is lost with it.
+            let mut messages = self.messages;
+            let drained = async {
+                while let Some(message) = messages.recv().await {
+                    if message.is_err() {
+                        // What comes after a broken frame cannot be read; only time is left to
+                        // give.
+                        std::future::pending::<()>().await;
+                    }
                 }
+            };
+            drop(tokio::time::timeout(CLOSE_GRACE, drained).await);
+            if let Some(socket) = socket.and_then(|socket| socket.upgrade()) {
+                socket.end();
             }
         };
-        drop(tokio::time::timeout(CLOSE_GRACE, drained).await);
-        if let Some(socket) = socket.and_then(|socket| socket.upgrade()) {
-            socket.end();
-        }
+        tokio::join!(seen_through, parted);
     }
+}
+
+/// Waits for events that were handed over before their client went, at most as long as relays
+/// may take and a little for the engine.
+async fn see_through(
+    gateway: &Gateway,
+    mut publishing: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+) {
+    let all = async {
+        while let Some(done) = publishing.next().await {
+            if let Some(error) = done.error() {
+                gateway.engine_failed(error);
+            }
+            if let Done::Published(_, result) = &done {
+                let accepted = result.as_ref().is_ok_and(|report| Verdict::of(report).accepted);
+                gateway.tally(accepted);
+            }
+        }
+    };
+    let patience = gateway.config.publish_timeout + CLOSE_GRACE;
+    drop(tokio::time::timeout(patience, all).await);
 }
 
 async fn publish(gateway: Arc<Gateway>, event: Event) -> Done {

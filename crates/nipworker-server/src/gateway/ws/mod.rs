@@ -19,7 +19,7 @@ use super::{
     state::Gateway,
 };
 
-pub(crate) use requests::NO_SEARCH;
+pub(crate) use requests::{CREATED_AT_UPPER_LIMIT_SECONDS, NO_SEARCH};
 
 /// Whether a request asks to become a WebSocket.
 pub(crate) fn is_upgrade(request: &HttpRequest) -> bool {
@@ -39,6 +39,17 @@ pub(crate) async fn upgrade(
             StatusCode::SERVICE_UNAVAILABLE,
             "stopping",
             "this relay is shutting down",
+        )
+        .into());
+    }
+    // Clients that went count until their events are published; come-and-go must have a bound.
+    let open = gateway.counters.websockets.load(std::sync::atomic::Ordering::Relaxed);
+    if open >= 2 * gateway.config.max_connections as u64 {
+        count(&gateway.counters.websockets_refused);
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            format_args!("{open} connections are being worked on"),
         )
         .into());
     }

@@ -49,18 +49,26 @@ pub(super) enum Fault {
     Bad,
     /// An event that cannot be one.
     BadEvent,
+    /// An event from too far ahead in time.
+    TooNew,
     /// A verb that this relay does not know.
     Unknown,
 }
 
-/// Reads a frame. Which subscriptions are open is not known here.
+/// How far ahead of this machine's clock an event may be dated, in seconds: a day forgives clocks
+/// that are set to the wrong zone. Advertised as `created_at_upper_limit` (NIP-11); holds for the
+/// relay face, not for the API, through which whoever runs this may restore what they have.
+pub(crate) const CREATED_AT_UPPER_LIMIT_SECONDS: u64 = 24 * 3600;
+
+/// Reads a frame at `now` in unix seconds. Which subscriptions are open is not known here.
 pub(super) fn read(
     frame: &str,
     limits: &WebSocketConfig,
     events: &EventLimits,
+    now: u64,
 ) -> Result<Request, Refused> {
     match ClientMessage::parse(frame) {
-        Ok(ClientMessage::Event(raw)) => event(&raw, events),
+        Ok(ClientMessage::Event(raw)) => event(&raw, events, now),
         Ok(ClientMessage::Req { subscription, mut filters }) => {
             check(&subscription, &mut filters, limits)?;
             Ok(Request::Req { subscription, filters })
@@ -86,17 +94,24 @@ pub(super) fn read(
     }
 }
 
-fn event(raw: &RawValue, limits: &EventLimits) -> Result<Request, Refused> {
-    Event::from_json(raw.get().as_bytes(), limits)
-        .map(|event| Request::Event(Box::new(event)))
-        .map_err(|error| {
-            let message = MachinePrefix::Invalid.message(error);
-            let answer = match stated_id(raw) {
-                Some(id) => RelayMessage::Ok { id, accepted: false, message },
-                None => RelayMessage::Notice(message),
-            };
-            Refused { answer, fault: Fault::BadEvent }
-        })
+fn event(raw: &RawValue, limits: &EventLimits, now: u64) -> Result<Request, Refused> {
+    let event = Event::from_json(raw.get().as_bytes(), limits).map_err(|error| {
+        let message = MachinePrefix::Invalid.message(error);
+        let answer = match stated_id(raw) {
+            Some(id) => RelayMessage::Ok { id, accepted: false, message },
+            None => RelayMessage::Notice(message),
+        };
+        Refused { answer, fault: Fault::BadEvent }
+    })?;
+    let ahead = u64::try_from(event.created_at).unwrap_or_default().saturating_sub(now);
+    if ahead > CREATED_AT_UPPER_LIMIT_SECONDS {
+        let message = MachinePrefix::Invalid.message(format_args!(
+            "created_at is {ahead} seconds ahead, the limit is {CREATED_AT_UPPER_LIMIT_SECONDS}"
+        ));
+        let answer = RelayMessage::Ok { id: event.id, accepted: false, message };
+        return Err(Refused { answer, fault: Fault::TooNew });
+    }
+    Ok(Request::Event(Box::new(event)))
 }
 
 /// The id of something that is no event otherwise, so that the client learns which one.
@@ -185,8 +200,10 @@ fn is_known_condition(key: &str) -> bool {
 mod tests {
     use super::*;
 
+    const NOW: u64 = 1_700_000_000;
+
     fn answer_to(frame: &str) -> (String, Fault) {
-        match read(frame, &WebSocketConfig::default(), &EventLimits::default()) {
+        match read(frame, &WebSocketConfig::default(), &EventLimits::default(), NOW) {
             Ok(request) => panic!("{frame} was understood as {request:?}"),
             Err(refused) => (refused.answer.to_frame(), refused.fault),
         }
@@ -195,7 +212,7 @@ mod tests {
     #[test]
     fn a_req_gets_its_limit_and_a_count_none() {
         let limits = WebSocketConfig { max_limit: 7, ..WebSocketConfig::default() };
-        let read = |frame| read(frame, &limits, &EventLimits::default());
+        let read = |frame| read(frame, &limits, &EventLimits::default(), NOW);
         match read(r#"["REQ","a",{"limit":3},{"limit":9},{}]"#) {
             Ok(Request::Req { filters, .. }) => {
                 let limits: Vec<_> = filters.iter().map(|filter| filter.limit).collect();
@@ -273,7 +290,7 @@ mod tests {
             (r#"["REQ","a",{"kinds":[1,2,3]}]"#, "3 values is over the limit of 2"),
             (r#"["REQ","abcd",{}]"#, "4 characters is longer than the limit of 3"),
         ] {
-            match read(frame, &limits, &EventLimits::default()) {
+            match read(frame, &limits, &EventLimits::default(), NOW) {
                 Err(refused) => {
                     let answer = refused.answer.to_frame();
                     assert!(answer.contains(reason), "{answer}");
