@@ -24,7 +24,7 @@ use crate::{
     ClientConfig, ClientError, ClientStatus, MineOptions, MiningHandle, MiningStatus,
     NostrClientBuilder, PublishReport, PutOutcome, QueryOptions, StartError, SubscribeOptions,
     Subscription, SubscriptionsStatus,
-    tree::{Durable, Running},
+    tree::{Durable, Running, close_jobs},
     wire::{ask_crypto, ask_parser, expect_answer, repeatedly},
 };
 
@@ -88,15 +88,7 @@ impl Drop for Inner {
         self.durable.hub.shutdown();
         // The tree stops in the background once its handle is dropped; mining ends here, and
         // its threads may take the length of a batch.
-        let jobs = Arc::clone(&self.durable.jobs);
-        if jobs.pool().is_some() {
-            let stopper = std::thread::Builder::new()
-                .name("nipworker-stop".to_owned())
-                .spawn(move || jobs.stop_pool());
-            if let Err(error) = stopper {
-                tracing::warn!(%error, "no thread to stop the mining pool; it stops when dropped");
-            }
-        }
+        close_jobs(&self.durable.jobs);
     }
 }
 
@@ -409,7 +401,7 @@ impl NostrClient {
         let (done, stopped) = futures::channel::oneshot::channel::<()>();
         let joiner =
             std::thread::Builder::new().name("nipworker-stop".to_owned()).spawn(move || {
-                jobs.stop_pool();
+                jobs.close();
                 drop(held);
                 drop(done);
             });

@@ -116,6 +116,14 @@ pub enum MiningOutcome {
         /// Nonces tried.
         attempts: u64,
     },
+    /// All nonces, or as many as allowed, were tried, except for some in which the search itself
+    /// failed: a solution may be among those.
+    Quarantined {
+        /// Nonces tried.
+        attempts: u64,
+        /// Ranges of nonces that were given up.
+        spans: u64,
+    },
 }
 
 /// A mining job. Dropping it cancels the job.
@@ -154,7 +162,7 @@ impl MiningHandle {
             refresh_created_at: options.refresh_created_at,
         });
         // The job belongs to this guard from here on, so that a caller that gives up while the
-        // miner answers leaves no job behind.
+        // miner answers leaves no job behind, even if the miner comes to the request after that.
         let guard = Guard { id, book: &book };
         let answer = repeatedly(|| ask_miner(&miner, request.clone())).await?;
         expect_answer!(answer, MinerMessageT::JobAccepted)?;
@@ -183,7 +191,8 @@ impl MiningHandle {
         }
     }
 
-    /// Completes when the job has ended. Cancel safe; can be asked again.
+    /// Completes when the job has ended; with the client it ends as cancelled. Cancel safe; can
+    /// be asked again.
     ///
     /// # Errors
     /// [`ClientError::Protocol`] when the workload reports something that is no event.
@@ -199,6 +208,9 @@ impl MiningHandle {
             }
             Outcome::Cancelled => MiningOutcome::Cancelled { attempts },
             Outcome::TimedOut => MiningOutcome::TimedOut { attempts },
+            Outcome::Quarantined(spans) => {
+                MiningOutcome::Quarantined { attempts, spans: spans.len() as u64 }
+            }
             _ => MiningOutcome::Exhausted { attempts },
         })
     }
@@ -240,19 +252,12 @@ struct Guard<'a> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        end(self.book, self.id);
+        self.book.abandon(self.id);
     }
 }
 
 impl Drop for MiningHandle {
     fn drop(&mut self) {
-        end(&self.book, self.id);
+        self.book.abandon(self.id);
     }
-}
-
-/// Cancels a job, or forgets it when it has ended; both do nothing when it is not there. Of jobs
-/// that end later, the book keeps the last few.
-fn end(book: &JobBook, id: JobId) {
-    book.cancel(id).ok();
-    book.forget(id).ok();
 }

@@ -86,13 +86,28 @@ pub(crate) async fn start(
         .at_end({
             // Nothing will come on any stream then, and their readers are to know.
             let hub = durable.hub.clone();
-            move |_| hub.shutdown()
+            let jobs = Arc::clone(&durable.jobs);
+            move |_| {
+                hub.shutdown();
+                close_jobs(&jobs);
+            }
         });
     for child in children {
         builder = builder.child(tuned(child, config));
     }
     let tree = builder.start().await.map_err(|error| StartError::Supervisor(error.to_string()))?;
     Ok(Running { tree, addresses, durable, verifier })
+}
+
+/// Ends all mining for good, on a thread of its own because it takes the length of a batch.
+pub(crate) fn close_jobs(jobs: &Arc<JobBook>) {
+    let closing = Arc::clone(jobs);
+    let closer = std::thread::Builder::new()
+        .name("nipworker-stop".to_owned())
+        .spawn(move || closing.close());
+    if let Err(error) = closer {
+        tracing::warn!(%error, "no thread to stop the mining pool; it stops when dropped");
+    }
 }
 
 /// The workers in start order: who is asked is up before who asks. Stop is the reverse.

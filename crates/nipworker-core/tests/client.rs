@@ -237,6 +237,30 @@ async fn dropping_a_mining_handle_cancels_the_job() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_solution_hears_that_the_client_was_closed() {
+    let client = start(&MemoryNetwork::new(), vec![]).await;
+    let template = UnsignedEvent::new(PublicKey::from_bytes([2; 32]), TIME, 1, vec![], "work");
+    let job = client.mine(template, 256).await.unwrap();
+
+    client.close().await;
+
+    let outcome = tokio::time::timeout(PATIENCE, job.solved()).await.expect("the job ends");
+    assert!(matches!(outcome, Ok(MiningOutcome::Cancelled { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_solution_hears_that_the_client_was_dropped() {
+    let client = start(&MemoryNetwork::new(), vec![]).await;
+    let template = UnsignedEvent::new(PublicKey::from_bytes([2; 32]), TIME, 1, vec![], "work");
+    let job = client.mine(template, 256).await.unwrap();
+
+    drop(client);
+
+    let outcome = tokio::time::timeout(PATIENCE, job.solved()).await.expect("the job ends");
+    assert!(matches!(outcome, Ok(MiningOutcome::Cancelled { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_difficulty_beyond_an_id_is_refused() {
     let client = start(&MemoryNetwork::new(), vec![]).await;
     let template = UnsignedEvent::new(PublicKey::from_bytes([2; 32]), TIME, 1, vec![], "work");
