@@ -16,10 +16,10 @@ use std::{
 };
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Message, ProtocolError, Session};
-use futures::{FutureExt, Sink, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, Sink, StreamExt};
 use nipworker_core::{
-    ClientError, PublishReport, SubscribeOptions, Subscription, SubscriptionEvent,
-    protocol::{Event, EventId, Filter, MachinePrefix, RelayMessage},
+    SubscribeOptions, SubscriptionEvent,
+    protocol::{Filter, MachinePrefix, RelayMessage},
 };
 use tokio::sync::watch;
 
@@ -28,7 +28,8 @@ use super::{
     guard::Tripped,
     outgoing::Outgoing,
     requests::{self, Fault, Request},
-    subscriptions::{Opening, Said, Subscriptions},
+    subscriptions::{Said, Subscriptions},
+    work::{Done, Working, publish, see_through},
 };
 use crate::{
     gateway::{
@@ -42,23 +43,6 @@ use crate::{
 /// How long a client that is being disconnected has to take the last messages.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
-/// Work that a message started and that has ended.
-enum Done {
-    Published(EventId, Result<PublishReport, ClientError>),
-    Subscribed(Rc<str>, Opening, Result<Subscription, ClientError>),
-    Counted(String, Result<u64, ClientError>),
-}
-
-impl Done {
-    fn error(&self) -> Option<&ClientError> {
-        match self {
-            Self::Published(_, result) => result.as_ref().err(),
-            Self::Subscribed(_, _, result) => result.as_ref().err(),
-            Self::Counted(_, result) => result.as_ref().err(),
-        }
-    }
-}
-
 pub(super) struct Connection {
     gateway: Arc<Gateway>,
     session: Session,
@@ -70,9 +54,9 @@ pub(super) struct Connection {
     outgoing: Outgoing,
     subscriptions: Subscriptions,
     /// Events on their way to the engine. Their client may go; they are seen through.
-    publishing: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    publishing: Working,
     /// Answers that nobody needs once the client is gone.
-    working: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    working: Working,
     /// The client takes nothing more; what it sent before is still read.
     deaf: bool,
     bad_messages: u32,
@@ -97,8 +81,8 @@ impl Connection {
             messages,
             tripped,
             socket,
-            publishing: FuturesUnordered::new(),
-            working: FuturesUnordered::new(),
+            publishing: Working::new(),
+            working: Working::new(),
             deaf: false,
             bad_messages: 0,
             last_heard: now,
@@ -431,33 +415,6 @@ impl Connection {
         };
         tokio::join!(seen_through, parted);
     }
-}
-
-/// Waits for events that were handed over before their client went, at most as long as relays
-/// may take and a little for the engine.
-async fn see_through(
-    gateway: &Gateway,
-    mut publishing: FuturesUnordered<LocalBoxFuture<'static, Done>>,
-) {
-    let all = async {
-        while let Some(done) = publishing.next().await {
-            if let Some(error) = done.error() {
-                gateway.engine_failed(error);
-            }
-            if let Done::Published(_, result) = &done {
-                let accepted = result.as_ref().is_ok_and(|report| Verdict::of(report).accepted);
-                gateway.tally(accepted);
-            }
-        }
-    };
-    let patience = gateway.config.publish_timeout + CLOSE_GRACE;
-    drop(tokio::time::timeout(patience, all).await);
-}
-
-async fn publish(gateway: Arc<Gateway>, event: Event) -> Done {
-    let id = event.id;
-    let options = gateway.publish_options();
-    Done::Published(id, gateway.client.publish_with(event, options).await)
 }
 
 async fn ready_to_send(session: &mut Session) -> Result<(), actix_ws::Closed> {

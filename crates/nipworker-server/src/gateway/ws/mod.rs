@@ -6,6 +6,7 @@ mod guard;
 mod outgoing;
 mod requests;
 mod subscriptions;
+mod work;
 
 use std::{rc::Rc, sync::Arc};
 
