@@ -71,7 +71,9 @@ impl Events {
         Self { rx, missed: 0 }
     }
 
-    /// The next event; `None` after the supervisor has ended. Cancel safe; runs under any executor.
+    /// The next event; `None` when the supervisor has ended and its last handle is dropped: who holds
+    /// one waits for [`SupervisorHandle::wait`](crate::SupervisorHandle::wait) beside this. Cancel
+    /// safe; runs under any executor.
     pub async fn next(&mut self) -> Option<SupervisorEvent> {
         loop {
             match self.rx.recv().await {

@@ -88,11 +88,11 @@ impl<A: Actor<Context = Context<A>>> Runner<A> {
                     self.local.dead.set(true);
                     Exit::Failed(Failure::Fatal { reason })
                 }
-                (None, Poll::Ready(())) => Exit::Normal,
-                (None, Poll::Pending) if pump_gone => {
+                (None, _) if pump_gone => {
                     let reason = "it cancelled the future that takes its messages".to_owned();
                     Exit::Failed(Failure::Fatal { reason })
                 }
+                (None, Poll::Ready(())) => Exit::Normal,
                 (None, Poll::Pending) => return None,
             },
         };

@@ -21,6 +21,7 @@ enum Deed {
     /// A back-off is over.
     Timer(usize),
     Replace(usize),
+    Escalate(usize),
     Pass(u64),
     Start,
     Stop(StopMode),
@@ -76,6 +77,7 @@ impl ReferenceStateMachine for Reference {
             8 => (any::<usize>(), kind).prop_map(|(i, kind)| Deed::End(i, kind)),
             6 => any::<usize>().prop_map(Deed::Timer),
             1 => any::<usize>().prop_map(Deed::Replace),
+            1 => any::<usize>().prop_map(Deed::Escalate),
             4 => (0_u64..4000).prop_map(Deed::Pass),
             1 => Just(Deed::Start),
             1 => mode.prop_map(Deed::Stop),
@@ -110,6 +112,13 @@ struct World {
     failures: VecDeque<Duration>,
     up: bool,
     down: bool,
+    /// Children that must be stopped because one of their group has failed.
+    must_restart: Vec<bool>,
+    /// Restarts in a row, and since when it is up, per child.
+    attempts: Vec<i32>,
+    up_since: Vec<Option<Duration>>,
+    /// Because of which child the supervisor has been told to give up.
+    escalated: Option<usize>,
 }
 
 impl World {
@@ -130,7 +139,19 @@ impl World {
         let Intensity { max_restarts, within } = self.policy.intensity;
         let in_period = self.failures.iter().filter(|at| self.now - **at <= within).count();
         self.children[i] = Seen::Down;
-        self.step(Event::Down(i, kind));
+        self.must_restart[i] = false;
+        let tolerated = counts && in_period <= max_restarts as usize;
+        if tolerated {
+            self.group_of(i).filter(|&j| j != i).for_each(|j| {
+                self.must_restart[j] |= self.children[j] != Seen::Down && !self.asked_to_stop[j];
+            });
+        }
+        let expected = tolerated.then(|| self.expected_wait(i));
+        let wait = self.step(Event::Down(i, kind));
+        if let Some((shortest, longest)) = expected {
+            let wait = wait.unwrap_or_default();
+            assert!(shortest <= wait && wait <= longest, "{wait:?} of {shortest:?}-{longest:?}");
+        }
         if counts {
             let goes_on = self.node.is_running() || self.node.is_starting();
             assert_eq!(goes_on, in_period <= max_restarts as usize, "{in_period} in the period");
@@ -142,7 +163,39 @@ impl World {
         }
     }
 
-    fn step(&mut self, event: Event) {
+    /// Whom a failure of this child concerns.
+    fn group_of(&self, i: usize) -> std::ops::Range<usize> {
+        match self.policy.strategy {
+            Restart::OneForOne => i..i + 1,
+            Restart::OneForAll => 0..self.children.len(),
+            Restart::RestForOne => i..self.children.len(),
+        }
+    }
+
+    /// Bounds of the wait before the next start of a child that has just failed.
+    fn expected_wait(&mut self, i: usize) -> (Duration, Duration) {
+        let Backoff { min, max, jitter, reset_after, .. } = self.policy.children[i].backoff;
+        if self.up_since[i].take().is_some_and(|since| self.now - since >= reset_after) {
+            self.attempts[i] = 0;
+        }
+        let attempt = self.attempts[i];
+        self.attempts[i] += 1;
+        if attempt == 0 {
+            return (Duration::ZERO, Duration::ZERO);
+        }
+        let wait = (min.as_secs_f64() * 2_f64.powi(attempt - 1)).min(max.as_secs_f64());
+        let bound = |share: f64| Duration::from_secs_f64(wait * share);
+        let rounding = Duration::from_micros(1);
+        (bound(1.0 - jitter).saturating_sub(rounding), bound(1.0 + jitter) + rounding)
+    }
+
+    fn see(&mut self, event: Event) {
+        self.step(event);
+    }
+
+    /// Lets the policy see an event and does what it wants. Gives the wait that it asks for.
+    fn step(&mut self, event: Event) -> Option<Duration> {
+        let mut asked_wait = None;
         let before = self.children.clone();
         let asked_before = self.asked_to_stop.clone();
         let actions = self.node.step(self.now, event);
@@ -159,6 +212,7 @@ impl World {
                     let temporary = self.policy.children[i].restart == RestartPolicy::Temporary;
                     assert!(!(again && temporary), "a temporary child is started once");
                     self.asked_to_stop[i] = false;
+                    self.up_since[i] = None;
                     self.timers[i] = false;
                     self.down = false;
                     // Ordered start: under a group strategy one at a time, after those before it.
@@ -168,8 +222,22 @@ impl World {
                         assert_eq!(starting, 1, "started at the same time");
                     }
                 }
-                Action::Stop(i, _) => {
+                Action::Stop(i, mode) => {
                     assert_ne!(self.children[i], Seen::Down, "stopped what is not there");
+                    let goes_on = self.node.is_running() || self.node.is_starting();
+                    if goes_on && event != Event::Restart(i) {
+                        assert!(self.must_restart[i], "{i} is not concerned");
+                    }
+                    if mode != StopMode::Kill
+                        && !self.asked_to_stop[i]
+                        && event != Event::Restart(i)
+                    {
+                        // The last started first.
+                        let before_it = |j: usize| !goes_on || self.must_restart[j];
+                        for j in (i + 1..self.children.len()).filter(|&j| before_it(j)) {
+                            assert_eq!(self.children[j], Seen::Down, "{i} stops before {j}");
+                        }
+                    }
                     self.asked_to_stop[i] = true;
                 }
                 Action::Timer(i, wait) => {
@@ -177,6 +245,7 @@ impl World {
                     let longest = self.policy.children[i].backoff.max * 2;
                     assert!(wait <= longest, "{wait:?}");
                     self.timers[i] = true;
+                    asked_wait = Some(wait);
                 }
                 Action::Finished(i) => {
                     assert_ne!(self.policy.children[i].restart, RestartPolicy::Permanent);
@@ -192,14 +261,20 @@ impl World {
                     self.down = true;
                     self.failures.clear();
                     self.started.fill(false);
+                    self.must_restart.fill(false);
+                    self.attempts.fill(0);
+                    self.up_since.fill(None);
                     assert!(self.children.iter().all(|c| *c == Seen::Down), "{cause:?}");
-                    if let Cause::Escalated(i) = cause {
+                    if let Some(i) = self.escalated.take() {
+                        assert_eq!(cause, Cause::Escalated(i));
+                    } else if let Cause::Escalated(i) = cause {
                         assert_ne!(self.policy.children[i].restart, RestartPolicy::Temporary);
                     }
                 }
             }
         }
         self.check(event, &before, &asked_before);
+        asked_wait
     }
 
     fn check(&self, event: Event, before: &[Seen], asked_before: &[bool]) {
@@ -217,6 +292,11 @@ impl World {
                     assert_eq!(self.asked_to_stop[j], asked_before[j], "bystander {j} must stop");
                 }
             }
+        }
+        let asked = |i: usize| self.asked_to_stop[i] && self.children[i] != Seen::Down;
+        if (self.node.is_running() || self.node.is_starting()) && self.must_restart.contains(&true)
+        {
+            assert!((0..self.children.len()).any(asked), "a group is not restarted");
         }
         // Nothing is stuck: there is always something to wait for, unless all is well or over.
         let pending = self.children.contains(&Seen::Starting)
@@ -254,6 +334,10 @@ impl StateMachineTest for World {
             failures: VecDeque::new(),
             up: false,
             down: true,
+            must_restart: vec![false; count],
+            attempts: vec![0; count],
+            up_since: vec![None; count],
+            escalated: None,
         };
         world.step(Event::Start);
         world
@@ -264,6 +348,7 @@ impl StateMachineTest for World {
             Deed::Up(pick) => {
                 if let Some(i) = world.alive(|c| c == Seen::Starting, pick) {
                     world.children[i] = Seen::Up;
+                    world.up_since[i] = Some(world.now);
                     world.step(Event::Up(i));
                 }
             }
@@ -286,15 +371,23 @@ impl StateMachineTest for World {
                     world.step(Event::Restart(i));
                 }
             }
+            Deed::Escalate(pick) => {
+                let i = pick % world.children.len();
+                if world.node.is_running() || world.node.is_starting() {
+                    world.escalated = Some(i);
+                }
+                world.step(Event::Escalate(i));
+                assert!(!world.node.is_running() && !world.node.is_starting(), "it goes on");
+            }
             Deed::Pass(ms) => world.now += Duration::from_millis(ms),
-            Deed::Start => world.step(Event::Start),
-            Deed::Stop(mode) => world.step(Event::Stop(mode)),
+            Deed::Start => world.see(Event::Start),
+            Deed::Stop(mode) => world.see(Event::Stop(mode)),
             Deed::Noise(i, what) => {
                 // Late or misdirected, but never about a child that is really there.
                 let gone = world.children.get(i).is_none_or(|c| *c == Seen::Down);
                 match what % 3 {
-                    0 if gone => world.step(Event::Up(i)),
-                    1 if gone => world.step(Event::Down(i, ExitKind::Failed)),
+                    0 if gone => world.see(Event::Up(i)),
+                    1 if gone => world.see(Event::Down(i, ExitKind::Failed)),
                     2 if world.timers.get(i).is_none_or(|timer| !timer) => {
                         world.step(Event::Timer(i));
                     }

@@ -353,6 +353,8 @@ impl Node {
             match self.children[i].phase {
                 Phase::Pending => {
                     self.children[i].phase = Phase::Starting;
+                    // Of the incarnation before, if it was stopped with its group.
+                    self.children[i].up_since = None;
                     actions.push(Action::Start(i));
                     if !alone {
                         return;
