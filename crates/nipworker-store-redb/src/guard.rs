@@ -3,7 +3,10 @@
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
+    cell::Cell,
+    panic::{self, AssertUnwindSafe, catch_unwind},
+    sync::Once,
+    thread,
 };
 
 use nipworker_store::KvError;
@@ -21,8 +24,34 @@ pub(crate) fn guarded<T>(
 
 /// Runs `work`; a panic becomes its text.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|payload| format!("the database engine gave up: {}", text_of(&*payload)))
+    quieten();
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    result.map_err(|payload| format!("the database engine gave up: {}", text_of(&*payload)))
+}
+
+thread_local! {
+    /// Whether a panic of this thread is caught here and told as an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Puts a hook before the process's own that says nothing of panics that are caught here: whoever
+/// reads the error must not see a backtrace before it.
+fn quieten() {
+    static ONCE: Once = Once::new();
+    // The hook cannot be changed during a panic.
+    if thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let own = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                own(info);
+            }
+        }));
+    });
 }
 
 fn text_of(payload: &(dyn Any + Send)) -> &str {
@@ -31,4 +60,33 @@ fn text_of(payload: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no reason given")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process::Command};
+
+    use super::*;
+
+    /// Set for the process that panics.
+    const VARIABLE: &str = "NIPWORKER_TEST_GUARD_PANICS";
+
+    #[test]
+    fn a_panic_that_is_caught_is_not_shown_and_others_are() {
+        if env::var_os(VARIABLE).is_some() {
+            assert!(caught(|| panic!("inner trouble")).unwrap_err().contains("inner trouble"));
+            drop(catch_unwind(|| panic!("outer trouble")));
+            return;
+        }
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "--test-threads=1"])
+            .arg("guard::tests::a_panic_that_is_caught_is_not_shown_and_others_are")
+            .env(VARIABLE, "1")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(!stderr.contains("inner trouble"), "{stderr}");
+        assert!(stderr.contains("outer trouble"), "{stderr}");
+    }
 }
