@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks to stop, the second ends the process at once.
+//! SIGTERM, SIGINT and SIGHUP: the first asks to stop, a second SIGTERM or SIGINT ends the
+//! process at once. A terminal that closes may send SIGHUP twice, so a second one says nothing.
 //!
 //! They are taken on a thread of their own, so that the second one works even when everything
 //! else hangs.
@@ -43,9 +44,9 @@ pub(crate) fn listen() -> io::Result<Signals> {
                 }
             };
             drop(ready.send(Ok(())));
-            let (name, _) = sources.next().await;
+            let (name, _) = sources.first().await;
             first.send_replace(Some(name));
-            let (_, number) = sources.next().await;
+            let (_, number) = sources.second().await;
             std::process::exit(EXIT_BY_SIGNAL + number);
         });
     })?;
@@ -57,6 +58,8 @@ pub(crate) fn listen() -> io::Result<Signals> {
 struct Sources {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// `None` when the process was told to ignore it, as `nohup` does.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
@@ -66,16 +69,43 @@ impl Sources {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) },
         })
     }
 
-    async fn next(&mut self) -> (&'static str, i32) {
+    async fn first(&mut self) -> (&'static str, i32) {
+        use tokio::signal::unix::SignalKind;
+        let mut hangup = self.hangup.take();
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            stop = self.second() => stop,
+            () = hung_up => ("SIGHUP", SignalKind::hangup().as_raw_value()),
+        }
+    }
+
+    async fn second(&mut self) -> (&'static str, i32) {
         use tokio::signal::unix::SignalKind;
         tokio::select! {
             _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
             _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
         }
     }
+}
+
+/// Whether the process was started with SIGHUP ignored. Only Linux tells; elsewhere it counts as
+/// not ignored.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, the lowest bit.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]
@@ -87,7 +117,11 @@ impl Sources {
         Ok(Self)
     }
 
-    async fn next(&mut self) -> (&'static str, i32) {
+    async fn first(&mut self) -> (&'static str, i32) {
+        self.second().await
+    }
+
+    async fn second(&mut self) -> (&'static str, i32) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

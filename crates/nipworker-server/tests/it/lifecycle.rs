@@ -178,6 +178,17 @@ fn a_damaged_store_is_refused_when_the_configuration_says_so() {
     assert_eq!(fs::read(&store).unwrap(), b"no database".repeat(1_000));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_terminal_that_closes_stops_the_daemon_in_order() {
+    let mut daemon = Daemon::start();
+    let beacon = daemon.data().join("daemon.json");
+    assert!(beacon.exists());
+    daemon.signal("HUP");
+    assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
+    assert!(!beacon.exists());
+}
+
 #[test]
 fn a_second_daemon_on_the_same_folder_is_refused_by_name() {
     let daemon = Daemon::start();
