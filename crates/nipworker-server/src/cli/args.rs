@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use nipworker_protocol::{PublicKey, RelayUrl};
 
 use crate::config::{Flags, parse_duration};
@@ -70,7 +73,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConfigArgs {
     /// Configuration file (TOML); without one the embedded defaults hold.
-    #[arg(long, short, value_name = "FILE", env = "NIPWORKER_CONFIG")]
+    #[arg(long, short, value_name = "FILE", env = "NIPWORKER_CONFIG", value_parser = path())]
     pub(crate) config: Option<PathBuf>,
 
     /// Folder of the store; by default the user's own data folder.
@@ -81,6 +84,11 @@ pub(crate) struct ConfigArgs {
     /// warn,nipworker_relay=debug.
     #[arg(long, value_name = "LEVEL", env = "RUST_LOG")]
     pub(crate) log: Option<String>,
+}
+
+/// A path that may be empty: a variable that is empty counts as one that is not set.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 impl ConfigArgs {
@@ -111,7 +119,7 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CheckConfigArgs {
     /// The file; without one the defaults and the environment are checked.
-    #[arg(value_name = "FILE", env = "NIPWORKER_CONFIG")]
+    #[arg(value_name = "FILE", env = "NIPWORKER_CONFIG", value_parser = path())]
     pub(crate) file: Option<PathBuf>,
 
     /// Print as JSON.
@@ -180,7 +188,8 @@ pub(crate) struct PublishArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 
-    /// A signed event as JSON, or - for JSON lines on stdin.
+    /// A signed event as JSON (it begins with {), the name of a file of such events, or - for
+    /// stdin. Several events follow each other, each on one line or on several.
     #[arg(value_name = "EVENT", default_value = "-")]
     pub(crate) event: String,
 
@@ -213,7 +222,8 @@ pub(crate) struct MineArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 
-    /// An unsigned event as JSON, or - to read it from stdin.
+    /// An unsigned event as JSON (it begins with {), the name of a file that holds one, or - for
+    /// stdin.
     #[arg(value_name = "EVENT", default_value = "-", conflicts_with = "text")]
     pub(crate) event: String,
 

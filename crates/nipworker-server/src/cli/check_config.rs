@@ -9,7 +9,8 @@ use super::{
 use crate::config::{self, Flags, Sources};
 
 pub(super) fn run(args: &CheckConfigArgs) -> Result<(), Failure> {
-    let sources = Sources::from_process(args.file.clone(), Flags::default());
+    let file = args.file.clone().filter(|file| !file.as_os_str().is_empty());
+    let sources = Sources::from_process(file, Flags::default());
     let loaded = config::load(&sources).map_err(Failure::because)?;
     if let Some(key) = &loaded.secret_key {
         crate::keys::public_key_of(key).map_err(Failure::because)?;

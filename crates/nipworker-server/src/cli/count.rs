@@ -10,7 +10,7 @@ use super::{
 
 pub(super) fn run(args: &CountArgs) -> Result<(), Failure> {
     let filters = engine::filters(&args.filters)?;
-    let engine = engine::open(&args.engine, false)?.engine;
+    let engine = engine::open(&args.engine, false, engine::Access::Read)?.engine;
     let count = match engine {
         Engine::Remote(remote) => remote.count(&filters)?,
         Engine::Embedded(embedded) => {

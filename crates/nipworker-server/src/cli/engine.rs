@@ -38,9 +38,27 @@ pub(super) struct Opened {
     pub(super) event_limits: EventLimits,
 }
 
+/// What a command does with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Only asks.
+    Read,
+    /// Has events to store.
+    Write,
+}
+
+/// A question must not rename a file that cannot be opened: an empty answer from a fresh store
+/// would be taken for the truth.
+fn damage_matters(loaded: &mut Loaded, access: Access) {
+    if access == Access::Read {
+        loaded.config.engine.store.set_aside_damaged = false;
+    }
+}
+
 /// Finds out who answers. Relays are used only when `use_relays` says so.
-pub(super) fn open(args: &EngineArgs, use_relays: bool) -> Result<Opened, Failure> {
+pub(super) fn open(args: &EngineArgs, use_relays: bool, access: Access) -> Result<Opened, Failure> {
     let mut loaded = one_shot(&args.config, args.config.flags(&args.relays))?;
+    damage_matters(&mut loaded, access);
     if args.no_relays || !use_relays {
         loaded.config.engine.relays.clear();
     }
@@ -60,8 +78,13 @@ pub(super) fn open(args: &EngineArgs, use_relays: bool) -> Result<Opened, Failur
 }
 
 /// As [`open`] for a command that never uses relays.
-pub(super) fn open_store(args: &ConfigArgs, daemon: Option<&str>) -> Result<Opened, Failure> {
+pub(super) fn open_store(
+    args: &ConfigArgs,
+    daemon: Option<&str>,
+    access: Access,
+) -> Result<Opened, Failure> {
     let mut loaded = one_shot(args, args.flags(&[]))?;
+    damage_matters(&mut loaded, access);
     loaded.config.engine.relays.clear();
     let event_limits = loaded.config.event_limits();
     let engine = match running(&loaded, daemon)? {
@@ -99,7 +122,7 @@ pub(super) fn find(data: &Path) -> Option<Remote> {
     same_folder(&status.about.data, data).then_some(remote)
 }
 
-fn same_folder(a: &Path, b: &Path) -> bool {
+pub(super) fn same_folder(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => a == b,

@@ -11,13 +11,16 @@ use nipworker_core::{
 
 use super::{
     args::ExportArgs,
-    engine::{self, Engine, Opened},
+    engine::{self, Access, Engine, Opened},
     output::{Failure, line},
 };
 
-/// Events that are held in memory at a time. The daemon's `gateway.websocket.max_limit` must not
-/// be smaller, or an export through it fails rather than lose events.
-const PIECE: u64 = 1_000;
+/// Events that are asked for at a time. The daemon's `gateway.websocket.max_limit` must not be
+/// smaller, or an export through it may fail or miss events.
+const PIECE: usize = 1_000;
+/// Events that a piece may count: events may come between the count and the fetch, and as many
+/// again find room.
+const PIECE_COUNT: usize = PIECE / 2;
 
 pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let filters = match args.filters.as_slice() {
@@ -28,41 +31,66 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
         return Err(Failure::usage("an export has no limit; leave it out of the filter"));
     }
     let Opened { engine, event_limits, .. } =
-        engine::open_store(&args.config, args.daemon.as_deref())?;
+        engine::open_store(&args.config, args.daemon.as_deref(), Access::Read)?;
     let result = export(&engine, &filters, &event_limits);
     engine.close();
     result
 }
 
 fn export(engine: &Engine, filters: &[Filter], limits: &EventLimits) -> Result<(), Failure> {
+    let within = |from, to| -> Vec<Filter> {
+        filters.iter().filter_map(|filter| narrowed(filter, from, to)).collect()
+    };
+    let count = |from, to| {
+        let filters = within(from, to);
+        if filters.is_empty() { Ok(0) } else { count(engine, &filters) }
+    };
+    let fetch = |from, to, limit| fetch(engine, within(from, to), limit, limits);
+    in_pieces(count, fetch, |mut events: Vec<Event>| {
+        events.sort_by_key(|event| (event.created_at, event.id));
+        events.iter().try_for_each(|event| line(event.to_json()))
+    })
+}
+
+/// Walks the time line from its begin, piece by piece. More may be stored meanwhile: a piece that
+/// came back full may lack its oldest events, so it is cut or asked for again.
+fn in_pieces<T>(
+    mut count: impl FnMut(i64, i64) -> Result<u64, Failure>,
+    mut fetch: impl FnMut(i64, i64, usize) -> Result<Vec<T>, Failure>,
+    mut each: impl FnMut(Vec<T>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut spans = vec![(i64::MIN, i64::MAX)];
     while let Some((from, to)) = spans.pop() {
-        let within: Vec<Filter> =
-            filters.iter().filter_map(|filter| narrowed(filter, from, to)).collect();
-        if within.is_empty() {
+        let counted = usize::try_from(count(from, to)?).unwrap_or(usize::MAX);
+        if counted == 0 {
             continue;
         }
-        let count = count(engine, &within)?;
-        if count == 0 {
+        let limit = PIECE.max(counted.saturating_add(PIECE_COUNT));
+        let events = if counted > PIECE_COUNT && from < to {
+            None
+        } else {
+            Some(fetch(from, to, limit)?).filter(|events| events.len() < limit)
+        };
+        let Some(events) = events else {
+            if from < to {
+                let middle = middle(from, to);
+                // The earlier half is taken next.
+                spans.push((middle + 1, to));
+                spans.push((from, middle));
+            } else {
+                spans.push((from, to));
+            }
             continue;
-        }
-        if count > PIECE && from < to {
-            let middle = middle(from, to);
-            // The earlier half is taken next.
-            spans.push((middle + 1, to));
-            spans.push((from, middle));
-            continue;
-        }
-        let mut events = fetch(engine, within, count, limits)?;
-        if (events.len() as u64) < count {
+        };
+        // Fewer are right only when some were deleted or replaced since they were counted.
+        let got = events.len();
+        if got < counted && (got as u64) < count(from, to)? {
             return Err(Failure::because(format_args!(
-                "{count} events are stored between {from} and {to} (unix seconds) and only {} \
-                 came; is gateway.websocket.max_limit of the daemon below that?",
-                events.len()
+                "{counted} events are stored between {from} and {to} (unix seconds) and only \
+                 {got} came; is gateway.websocket.max_limit of the daemon below that?"
             )));
         }
-        events.sort_by_key(|event| (event.created_at, event.id));
-        events.iter().try_for_each(|event| line(event.to_json()))?;
+        each(events)?;
     }
     Ok(())
 }
@@ -95,12 +123,11 @@ fn count(engine: &Engine, filters: &[Filter]) -> Result<u64, Failure> {
 fn fetch(
     engine: &Engine,
     mut filters: Vec<Filter>,
-    count: u64,
+    limit: usize,
     limits: &EventLimits,
 ) -> Result<Vec<Event>, Failure> {
-    let limit = usize::try_from(count).unwrap_or(usize::MAX);
     filters.iter_mut().for_each(|filter| filter.limit = Some(limit));
-    let mut events = Vec::with_capacity(limit);
+    let mut events = Vec::new();
     match engine {
         Engine::Remote(remote) => remote.query(&filters, false, |text| {
             let event = Event::from_json(text.as_bytes(), limits);
@@ -150,6 +177,39 @@ mod tests {
             leaves += 1;
         }
         assert_eq!((next, leaves), (i64::MIN, 128));
+    }
+
+    #[test]
+    fn events_that_come_during_an_export_push_no_stored_event_out() {
+        let stored = std::cell::RefCell::new((0..3_000_i64).collect::<Vec<i64>>());
+        let within = |from, to| -> Vec<i64> {
+            stored.borrow().iter().copied().filter(|time| (from..=to).contains(time)).collect()
+        };
+        let mut exported = Vec::new();
+        in_pieces(
+            |from, to| {
+                let count = within(from, to).len() as u64;
+                // Between each count and its fetch, many come at every time.
+                if stored.borrow().len() < 20_000 {
+                    stored.borrow_mut().extend((0..3_000).filter(|time| time % 2 == 0));
+                }
+                Ok(count)
+            },
+            |from, to, limit| {
+                let mut found = within(from, to);
+                found.sort_by_key(|time| std::cmp::Reverse(*time));
+                found.truncate(limit);
+                Ok(found)
+            },
+            |piece| {
+                exported.extend(piece);
+                Ok(())
+            },
+        )
+        .unwrap();
+        exported.sort_unstable();
+        exported.dedup();
+        assert_eq!(exported, (0..3_000).collect::<Vec<i64>>());
     }
 
     #[test]

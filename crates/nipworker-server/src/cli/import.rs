@@ -17,7 +17,7 @@ use crate::lines::{Line, LineBatches, LineOutcome};
 
 pub(super) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let (input, size) = open(&args.file)?;
-    let opened = engine::open_store(&args.config, args.daemon.as_deref())?;
+    let opened = engine::open_store(&args.config, args.daemon.as_deref(), engine::Access::Write)?;
     let progress = progress(size);
     let mut tally = Tally { json: args.json, accepted: 0, refused: 0 };
     let result = import(input, &opened, &progress, &mut tally);

@@ -64,7 +64,8 @@ fn show(args: &KeyShowArgs) -> Result<(), Failure> {
     if let Ok(public) = parse_npub(&text) {
         return print(args.json, &public, None);
     }
-    let secret = SecretKey::parse(text.trim()).map_err(Failure::because)?;
+    let secret = SecretKey::parse(text.trim())
+        .map_err(|error| Failure::because(format_args!("{}: {error}", name_of(&args.key))))?;
     print(args.json, &secret.public_key(), args.secret.then_some(&secret))
 }
 
@@ -84,9 +85,13 @@ fn read(file: &str) -> Result<Zeroizing<String>, Failure> {
     } else {
         fs::File::open(file).and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text))
     };
-    let name = if file == "-" { "stdin" } else { file };
+    let name = name_of(file);
     read.map_err(|error| Failure::because(format_args!("{name}: cannot be read: {error}")))?;
     Ok(text)
+}
+
+fn name_of(file: &str) -> &str {
+    if file == "-" { "stdin" } else { file }
 }
 
 fn print(as_json: bool, public: &PublicKey, secret: Option<&SecretKey>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `nipworker mine`: an engine of its own, without store and relays, does the work.
 
 use std::{
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     args::MineArgs,
     engine::runtime,
-    one_shot,
+    input, one_shot,
     output::{Failure, json_line, line, note},
 };
 use crate::{
@@ -77,19 +77,8 @@ fn template(
         })?;
         return Ok(UnsignedEvent::new(author, unix_now(), TEXT_NOTE, Vec::new(), text));
     }
-    let text = match args.event.as_str() {
-        "-" => read_stdin(limits.max_event_bytes)?,
-        text => text.as_bytes().to_vec(),
-    };
+    let text = input::read(&args.event, limits.max_event_bytes as u64)?;
     UnsignedEvent::from_json(&text, limits).map_err(Failure::because)
-}
-
-fn read_stdin(limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    // One more than the limit, so that what is too large is seen to be.
-    let read = io::stdin().lock().take(limit as u64 + 1).read_to_end(&mut text);
-    read.map_err(|error| Failure::because(format_args!("cannot read stdin: {error}")))?;
-    Ok(text)
 }
 
 fn unix_now() -> i64 {

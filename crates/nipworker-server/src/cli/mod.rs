@@ -6,6 +6,7 @@ mod count;
 mod engine;
 mod export;
 mod import;
+mod input;
 mod key;
 mod mine;
 mod output;
@@ -24,10 +25,12 @@ use self::{
     output::{Failure, note},
 };
 use crate::{
-    config::{self, Flags, Loaded, Sources},
+    config::{self, Flags, Loaded, Place, Sources},
     logging,
 };
 
+/// The environment's way to give `--log`.
+const LOG_VARIABLE: &str = "RUST_LOG";
 /// The command failed.
 const EXIT_FAILED: u8 = 1;
 /// The command line is wrong.
@@ -79,5 +82,15 @@ fn one_shot(args: &ConfigArgs, flags: Flags) -> Result<Loaded, Failure> {
 }
 
 fn load(args: &ConfigArgs, flags: Flags) -> Result<Loaded, Failure> {
-    config::load(&Sources::from_process(args.config.clone(), flags)).map_err(Failure::because)
+    let file = args.config.clone().filter(|file| !file.as_os_str().is_empty());
+    config::load(&Sources::from_process(file, flags)).map_err(|mut error| {
+        let is_log = error.key.as_deref() == Some("daemon.log");
+        if is_log
+            && error.place == Place::CommandLine
+            && args.log == std::env::var(LOG_VARIABLE).ok()
+        {
+            error.place = Place::Environment(LOG_VARIABLE.to_owned());
+        }
+        Failure::because(error)
+    })
 }

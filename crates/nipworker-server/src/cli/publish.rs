@@ -1,7 +1,5 @@
 //! `nipworker publish`.
 
-use std::io::{self, Read};
-
 use nipworker_core::{
     PublishOptions, Receipt, ReceiptStatus,
     protocol::{Event, EventLimits},
@@ -10,18 +8,20 @@ use serde_json::{Value, json};
 
 use super::{
     args::PublishArgs,
-    engine::{self, Embedded, Engine, Opened},
+    engine::{self, Access, Embedded, Engine, Opened},
+    input,
     output::{Failure, json_line, line, note},
     remote::Published,
 };
-use crate::{lines::numbered, verdict::Verdict};
+use crate::verdict::Verdict;
 
 /// Largest input in bytes.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(super) fn run(args: &PublishArgs) -> Result<(), Failure> {
     let input = input(&args.event)?;
-    let Opened { engine, use_relays, event_limits: limits } = engine::open(&args.engine, true)?;
+    let Opened { engine, use_relays, event_limits: limits } =
+        engine::open(&args.engine, true, Access::Write)?;
     let result = publish_all(args, &input, &engine, use_relays, &limits);
     engine.close();
     if result? { Ok(()) } else { Err(Failure::Told) }
@@ -37,7 +37,7 @@ fn publish_all(
 ) -> Result<bool, Failure> {
     let mut all_accepted = true;
     let mut any = false;
-    for line in numbered(input, limits.max_event_bytes) {
+    for line in input::values(input, limits.max_event_bytes) {
         any = true;
         let read = line.text.and_then(|text| {
             let read = Event::from_json(text.as_bytes(), limits);
@@ -84,18 +84,11 @@ fn publish_here(embedded: &Embedded, event: Event, options: PublishOptions) -> P
 }
 
 fn input(argument: &str) -> Result<Vec<u8>, Failure> {
-    if argument != "-" {
-        return Ok(argument.as_bytes().to_vec());
-    }
-    let mut input = Vec::new();
-    io::stdin()
-        .lock()
-        .take(MAX_INPUT_BYTES + 1)
-        .read_to_end(&mut input)
-        .map_err(|error| Failure::because(format_args!("cannot read stdin: {error}")))?;
+    let input = input::read(argument, MAX_INPUT_BYTES)?;
     if input.len() as u64 > MAX_INPUT_BYTES {
         return Err(Failure::because(format_args!(
-            "stdin is over the limit of {MAX_INPUT_BYTES} bytes; use nipworker import for so many"
+            "the input is over the limit of {MAX_INPUT_BYTES} bytes; use nipworker import for so \
+             many"
         )));
     }
     Ok(input)

@@ -11,7 +11,7 @@ use super::{
 
 pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let filters = engine::filters(&args.filters)?;
-    let Opened { engine, use_relays, .. } = engine::open(&args.engine, true)?;
+    let Opened { engine, use_relays, .. } = engine::open(&args.engine, true, engine::Access::Read)?;
     let embedded = match engine {
         Engine::Remote(remote) => return remote.query(&filters, use_relays, |event| line(event)),
         Engine::Embedded(embedded) => embedded,

@@ -11,7 +11,7 @@ use nipworker_core::{ClientStatus, LinkState, RelayReport};
 use super::{
     args::StatusArgs,
     engine, one_shot,
-    output::{Failure, json_line, line},
+    output::{Failure, json_line, line, note},
     remote::Remote,
 };
 use crate::{config::DEFAULT_PORT, gateway::ServerStatus};
@@ -53,7 +53,20 @@ fn find(args: &StatusArgs) -> Result<Remote, Failure> {
     if listen.port() == 0 {
         listen.set_port(DEFAULT_PORT);
     }
-    Remote::at(&format!("http://{listen}"))
+    let remote = Remote::at(&format!("http://{listen}"))?;
+    // Whether one answers at all is for the caller to find out.
+    if let Ok(status) = remote.status() {
+        let (asked, has) = (loaded.config.data_dir(), status.about.data);
+        if !engine::same_folder(&has, &asked) {
+            note(format_args!(
+                "nipworker: no daemon has the data folder {}; this is the one at {}, which has {}",
+                asked.display(),
+                remote.url(),
+                has.display()
+            ));
+        }
+    }
+    Ok(remote)
 }
 
 fn render(status: &ServerStatus) -> String {

@@ -106,6 +106,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     for (name, value) in &sources.environment {
         let Some(key) = key_of(name) else { continue };
         if key == SECRET_KEY {
+            // A variable that is empty counts as one that is not set.
+            if value.is_empty() {
+                continue;
+            }
             secret_key = Some(Secret::new(value.clone()));
             continue;
         }

@@ -300,9 +300,96 @@ fn publish_tells_the_outcome_and_fails_with_1_when_an_event_is_refused() {
     assert_eq!(outcomes[1]["accepted"], false);
     assert!(outcomes[1]["message"].as_str().unwrap().starts_with("invalid: "));
     let (code, _, stderr) =
-        output(nipworker().args(["publish", "nonsense", "--data"]).arg(folder.path()));
+        output(nipworker().args(["publish", "{nonsense", "--data"]).arg(folder.path()));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("line 1: "), "{stderr}");
+}
+
+#[test]
+fn publish_takes_a_file_and_events_on_several_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let pretty = |content: &str| {
+        let event: Value = serde_json::from_str(&note(content).to_json()).unwrap();
+        serde_json::to_string_pretty(&event).unwrap()
+    };
+    let file = folder.path().join("notes.json");
+    fs::write(&file, format!("{}\n{}\n", pretty("one"), pretty("two"))).unwrap();
+    let data = folder.path().join("data");
+    let publish = || {
+        let mut command = nipworker();
+        command.args(["publish", "--json", "--data"]).arg(&data);
+        command
+    };
+    let (code, stdout, stderr) = output(publish().arg(&file));
+    assert_eq!((code, lines(&stdout).len()), (Some(0), 2), "{stderr}");
+    let (code, stdout, stderr) = output(publish().arg(pretty("three")));
+    assert_eq!((code, lines(&stdout).len()), (Some(0), 1), "{stderr}");
+    let (code, stdout, stderr) = with_input(&mut publish(), &pretty("four"));
+    assert_eq!((code, lines(&stdout).len()), (Some(0), 1), "{stderr}");
+    let (code, _, stderr) = output(publish().arg(folder.path().join("missing.json")));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("missing.json: cannot be read"), "{stderr}");
+}
+
+#[test]
+fn commands_that_only_ask_leave_a_damaged_store_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("events.redb");
+    fs::write(&store, b"no database".repeat(1_000)).unwrap();
+    for arguments in [&["count", "{}"][..], &["query", "{}"], &["export"]] {
+        let (code, stdout, stderr) =
+            output(nipworker().args(arguments).arg("--data").arg(folder.path()));
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("events.redb") && !stderr.contains("panicked"), "{stderr}");
+        assert_eq!(fs::read(&store).unwrap(), b"no database".repeat(1_000));
+    }
+}
+
+#[test]
+fn empty_variables_count_as_not_set_and_a_bad_log_filter_is_named_by_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = output(
+        nipworker()
+            .env("NIPWORKER_CONFIG", "")
+            .env("NIPWORKER_SIGNER__KEY", "")
+            .arg("check-config"),
+    );
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let count = || {
+        let mut command = nipworker();
+        command.args(["count", "{}", "--data"]).arg(folder.path());
+        command
+    };
+    let (code, _, stderr) = output(count().env("NIPWORKER_CONFIG", ""));
+    assert_eq!(code, Some(0), "{stderr}");
+    let (code, _, stderr) = output(count().env("RUST_LOG", "=,="));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("RUST_LOG"), "{stderr}");
+}
+
+#[test]
+fn a_key_file_that_holds_no_key_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("k.txt");
+    fs::write(&file, "npub and nsec").unwrap();
+    let (code, _, stderr) = output(nipworker().args(["key", "show"]).arg(&file));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("k.txt: "), "{stderr}");
+}
+
+#[test]
+fn status_of_a_folder_says_when_the_daemon_has_another() {
+    let daemon = Daemon::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = output(
+        nipworker()
+            .env("NIPWORKER_GATEWAY__LISTEN", daemon.address())
+            .args(["status", "--data"])
+            .arg(folder.path()),
+    );
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains(folder.path().to_str().unwrap()), "{stderr}");
+    assert!(stderr.contains(daemon.data().to_str().unwrap()), "{stderr}");
 }
 
 #[test]
