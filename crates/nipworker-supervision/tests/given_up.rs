@@ -86,7 +86,8 @@ fn threads_left_behind_at_a_stop_limit_count_too() {
     let closed = gate.lock().unwrap();
     // Each incarnation of `a` hangs in one of them.
     let stuck: Vec<_> = (0..3).map(|_| a.try_ask(Gate(gate.clone())).unwrap()).collect();
-    for ask in stuck.into_iter().take(2) {
+    for (ask, queued) in stuck.into_iter().zip([2, 1]) {
+        eventually("it hangs in the next", || a.status().depth == queued);
         assert!(block_on(b.ask(Poison)).is_err());
         assert_eq!(block_on(ask), Err(AskError::Killed));
     }

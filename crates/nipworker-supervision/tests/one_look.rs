@@ -43,10 +43,11 @@ fn hangs_of_two_workers_of_a_group_restart_each_of_them_once() {
     for _ in 0..3 {
         hang([&a, &b]);
     }
+    eventually("the supervisor has seen that they are up", || handle.status().is_healthy());
     let status = handle.status();
     for name in ["a", "b"] {
         let worker = status.worker(name).unwrap();
-        assert_eq!((worker.state, worker.generation), (State::Running, worker.restarts + 1));
+        assert_eq!((worker.state, worker.restarts), (State::Running, worker.hangs));
     }
     eventually("what was given up is gone, and nothing else is there", || {
         trace.alive.load(std::sync::atomic::Ordering::SeqCst) == 2
