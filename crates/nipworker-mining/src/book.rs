@@ -196,7 +196,14 @@ impl JobBook {
     ///
     /// Each [`SubmitError`].
     pub fn submit_as(&self, id: JobId, request: JobRequest) -> Result<Submitted, SubmitError> {
-        let known = self.job(id).ok();
+        let known = {
+            let inner = lock(&self.inner);
+            // Its job may still be on the way to its end; it is nobody's to join.
+            if inner.abandoned.contains(&id) {
+                return Err(SubmitError::Abandoned { id });
+            }
+            inner.jobs.get(&id).cloned()
+        };
         if let Some(job) = known {
             return Self::join(&job, &request);
         }
