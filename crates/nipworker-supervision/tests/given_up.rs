@@ -61,6 +61,7 @@ fn a_hang_of_a_bystander_in_a_group_restart_is_answered_within_its_limit() {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap();
     let stuck = a.try_ask(Gate(gate.clone())).unwrap();
+    eventually("it is in hand", || a.status().depth == 0);
     assert!(block_on(b.ask(Poison)).is_err());
     assert_eq!(block_on(stuck), Err(AskError::Hung { limit }));
     assert_eq!(block_on(a.ask(Echo(1))), Ok((1, 2)));
