@@ -78,7 +78,7 @@ fn mining_that_cannot_end_in_time_fails_with_1_and_prints_no_event() {
         ]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
     assert!(stderr.contains("best"), "{stderr}");
-    let (code, _, stderr) = output(nipworker().args(["mine", "nonsense", "--difficulty", "1"]));
+    let (code, _, stderr) = output(nipworker().args(["mine", "{nonsense", "--difficulty", "1"]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("not an event"), "{stderr}");
 }
