@@ -8,8 +8,13 @@ use nipworker_supervision::AskError;
 #[non_exhaustive]
 pub enum StartError {
     /// A value of the configuration makes no sense.
-    #[error("configuration: {0}")]
-    Config(String),
+    #[error("configuration: {key}: {problem}")]
+    Config {
+        /// Its key in [`ClientConfig`](crate::ClientConfig), sections before it: `miner.threads`.
+        key: String,
+        /// What is wrong, for a person.
+        problem: String,
+    },
     /// The store could not be opened.
     #[error("store: {0}")]
     Store(String),

@@ -20,7 +20,7 @@ use crate::ClientError;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SubscriptionEvent {
-    /// An event, each id once, its signature checked.
+    /// An event, its signature checked; each id once, as far as `limits.seen_events` reaches.
     Event {
         /// The event.
         event: Arc<Verified<Event>>,

@@ -317,7 +317,9 @@ async fn settings_that_make_no_sense_are_refused_before_anything_starts() {
 
     let refused = NostrClient::new(config).await.map(drop);
 
-    assert!(matches!(&refused, Err(StartError::Config(why)) if why.contains("backoff_min")));
+    let Err(StartError::Config { key, problem }) = refused else { panic!("{refused:?}") };
+    assert_eq!(key, "supervision.backoff_min");
+    assert!(problem.contains("backoff_max"), "{problem}");
 }
 
 #[tokio::test]
@@ -347,6 +349,27 @@ async fn a_query_waits_longer_for_relays_than_is_configured_when_it_says_so() {
     assert_eq!(stored(&mut query).await, ["worth waiting for"]);
     client.close().await;
     helper.close().await;
+}
+
+#[test]
+fn a_wrong_setting_is_named_by_its_key() {
+    type Set = fn(&mut ClientConfig);
+    let cases: [(&str, Set); 5] = [
+        ("connections.reconnect_min", |c| c.connections.reconnect_min *= 1000),
+        ("connections.reconnect_jitter", |c| c.connections.reconnect_jitter = 2.0),
+        ("connections.max_message_bytes", |c| c.connections.max_message_bytes = 1),
+        ("limits.queue_events", |c| c.limits.queue_events = 0),
+        ("miner.threads", |c| c.miner.threads = usize::MAX),
+    ];
+    for (key, set) in cases {
+        let mut config = ClientConfig::default();
+        set(&mut config);
+        let refused = config.validate();
+        assert!(
+            matches!(&refused, Err(StartError::Config { key: named, .. }) if named == key),
+            "{key}: {refused:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -111,6 +111,21 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The field of [`RelayConfig`] that is wrong; one of the back-off with `backoff.` before it.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Zero(field) => field,
+            Self::TooManyRelays { .. } => "relays",
+            Self::BackoffOrder { .. } => "backoff.min",
+            Self::BackoffFactor(_) => "backoff.factor",
+            Self::BackoffJitter(_) => "backoff.jitter",
+            Self::Overlap(_) => "resubscribe_overlap_secs",
+            Self::MessageBytes { .. } => "max_message_bytes",
+        }
+    }
+}
+
 /// Least allowed [`RelayConfig::max_message_bytes`].
 const LEAST_MESSAGE_BYTES: usize = 4 * 1024;
 

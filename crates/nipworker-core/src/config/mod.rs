@@ -112,7 +112,8 @@ pub struct ConnectionsConfig {
     /// How long a publish waits for the relays' answers.
     #[serde(with = "duration")]
     pub publish_deadline: Duration,
-    /// Subscriptions open at once on one relay; further ones wait for their turn.
+    /// Subscriptions open at once on one relay, of which some places
+    /// ([`RelayConfig::QUERY_PLACES`]) are left to queries; further ones wait for their turn.
     pub max_open_subscriptions: usize,
     /// Seconds before the last seen time from which a subscription is asked again after a
     /// reconnection.
@@ -166,7 +167,8 @@ pub struct LimitsConfig {
     pub queue_events: usize,
     /// Verified events that are remembered to recognise duplicates without checking them again.
     pub known_events: usize,
-    /// Delivered ids that each subscription remembers.
+    /// Delivered ids that each subscription remembers; copies of older ones may be delivered
+    /// again.
     pub seen_events: usize,
 }
 
@@ -274,32 +276,50 @@ impl ClientConfig {
     /// Checks what types cannot express.
     ///
     /// # Errors
-    /// [`StartError::Config`] with the first setting that is wrong.
+    /// [`StartError::Config`] with the key of the first setting that is wrong.
     pub fn validate(&self) -> Result<(), StartError> {
-        self.relay_config().validate().map_err(|error| StartError::Config(error.to_string()))?;
-        let wrong = |what: &str| Err(StartError::Config(what.to_owned()));
-        if self.limits.max_subscriptions == 0 || self.limits.queue_events == 0 {
-            return wrong("limits.max_subscriptions and limits.queue_events must be more than 0");
+        let wrong =
+            |key: &str, problem: String| Err(StartError::Config { key: key.to_owned(), problem });
+        if let Err(error) = self.relay_config().validate() {
+            return wrong(&relay_key(error.field()), error.to_string());
         }
-        if self.limits.known_events == 0 || self.limits.seen_events == 0 {
-            return wrong("limits.known_events and limits.seen_events must be more than 0");
+        let limits = &self.limits;
+        for (key, number) in [
+            ("max_event_bytes", limits.max_event_bytes),
+            ("max_tags", limits.max_tags),
+            ("max_tag_elements", limits.max_tag_elements),
+            ("max_subscriptions", limits.max_subscriptions),
+            ("queue_events", limits.queue_events),
+            ("known_events", limits.known_events),
+            ("seen_events", limits.seen_events),
+        ] {
+            if number == 0 {
+                return wrong(
+                    &format!("limits.{key}"),
+                    "0 is out of range, the least is 1".to_owned(),
+                );
+            }
         }
         let most = nipworker_pool::MAX_THREADS;
         for (key, threads) in
             [("miner.threads", self.miner.threads), ("crypto.threads", self.crypto.threads)]
         {
             if threads > most {
-                return wrong(&format!("{key} is {threads}, the most is {most}"));
+                return wrong(key, format!("{threads} is out of range, the most is {most}"));
             }
         }
-        if self.crypto.signer_deadline.is_zero() {
-            return wrong("crypto.signer_deadline must be more than 0");
+        let SupervisionConfig { within, backoff_min, backoff_max, .. } = self.supervision;
+        for (key, time) in [
+            ("crypto.signer_deadline", self.crypto.signer_deadline),
+            ("supervision.within", within),
+        ] {
+            if time.is_zero() {
+                return wrong(key, "must be more than 0".to_owned());
+            }
         }
-        if self.supervision.backoff_min > self.supervision.backoff_max {
-            return wrong("supervision.backoff_min is more than supervision.backoff_max");
-        }
-        if self.supervision.within.is_zero() {
-            return wrong("supervision.within must be more than 0");
+        if backoff_min > backoff_max {
+            let problem = "is more than supervision.backoff_max".to_owned();
+            return wrong("supervision.backoff_min", problem);
         }
         Ok(())
     }
@@ -369,5 +389,17 @@ impl ClientConfig {
     pub(crate) fn backoff(&self) -> Backoff {
         let SupervisionConfig { backoff_min: min, backoff_max: max, .. } = self.supervision;
         Backoff { min, max, ..Backoff::default() }
+    }
+}
+
+/// The key of this configuration for a field of [`RelayConfig`].
+fn relay_key(field: &str) -> String {
+    match field {
+        "relays" => field.to_owned(),
+        "backoff.reset_after" => "connections.reconnect_reset".to_owned(),
+        field => match field.strip_prefix("backoff.") {
+            Some(part) => format!("connections.reconnect_{part}"),
+            None => format!("connections.{field}"),
+        },
     }
 }

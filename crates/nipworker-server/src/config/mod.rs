@@ -14,7 +14,7 @@ mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
-use nipworker_core::{ClientConfig, StoreBackend, protocol::EventLimits};
+use nipworker_core::{ClientConfig, StartError, StoreBackend, protocol::EventLimits};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data_dir::default_data_dir;
@@ -113,46 +113,12 @@ impl Config {
         if self.daemon.shutdown_timeout > longest {
             return Err(ConfigProblem::new("daemon.shutdown_timeout", "is more than an hour"));
         }
-        let limits = &self.engine.limits;
-        for (key, got) in [
-            ("max_event_bytes", limits.max_event_bytes),
-            ("max_tags", limits.max_tags),
-            ("max_tag_elements", limits.max_tag_elements),
-            ("max_subscriptions", limits.max_subscriptions),
-            ("queue_events", limits.queue_events),
-            ("known_events", limits.known_events),
-            ("seen_events", limits.seen_events),
-        ] {
-            if got == 0 {
-                return Err(ConfigProblem::new(
-                    format!("engine.limits.{key}"),
-                    "0 is out of range, the least is 1",
-                ));
+        self.engine.validate().map_err(|error| match error {
+            StartError::Config { key, problem } => {
+                ConfigProblem { key: format!("engine.{key}"), problem }
             }
-        }
-        self.engine.validate().map_err(|error| {
-            let problem = error.to_string();
-            let key = self.engine_key(&problem).unwrap_or_else(|| "engine".to_owned());
-            ConfigProblem { key, problem }
+            other => ConfigProblem::new("engine", other.to_string()),
         })
-    }
-
-    /// The engine names its keys in the text of a complaint, some without their section; this is
-    /// the last one that it names, which is the one that the complaint is about.
-    fn engine_key(&self, problem: &str) -> Option<String> {
-        let engine = toml::Table::try_from(&self.engine).ok()?;
-        let is_key = |path: &str| {
-            let mut segments = path.split('.');
-            let first = segments.next().and_then(|name| engine.get(name));
-            let value = segments.try_fold(first, |value, name| value?.get(name).map(Some));
-            value.flatten().is_some_and(|value| !value.is_table())
-        };
-        problem
-            .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.')))
-            .filter(|word| word.contains(['_', '.']))
-            .flat_map(|word| [word.to_owned(), format!("connections.{word}")])
-            .rfind(|path| is_key(path))
-            .map(|path| format!("engine.{path}"))
     }
 
     /// What one event may be at most.

@@ -309,6 +309,10 @@ fn a_mistake_that_the_engine_finds_is_named_by_its_key_and_line() {
             "[engine.supervision]\nwithin = \"0s\"\n",
             "nipworker.toml:2:10: engine.supervision.within: ",
         ),
+        (
+            "[engine.connections]\nreconnect_min = \"40s\"\n",
+            "nipworker.toml:2:17: engine.connections.reconnect_min: ",
+        ),
     ] {
         let got = Case::new().with_file(text).error();
         assert!(got.starts_with(error), "{text:?}\n gave {got}\nwanted {error}");
