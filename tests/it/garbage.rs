@@ -191,7 +191,6 @@ async fn oversized_deep_and_senseless_messages_are_answered_or_end_their_connect
         ("deep JSON as a filter", format!("[\"REQ\",\"a\",{}]", deep(100_000))),
         ("deep objects", "{\"a\":".repeat(100_000)),
         ("no JSON", "hello".to_owned()),
-        ("an empty text", String::new()),
         ("null", "null".to_owned()),
         ("an empty array", "[]".to_owned()),
         ("an unknown verb", "[\"HELLO\",1]".to_owned()),
@@ -211,6 +210,13 @@ async fn oversized_deep_and_senseless_messages_are_answered_or_end_their_connect
         assert!(answer[0] != "OK" || answer[2] == false, "{name}: {answer}");
         bystander.is_served(name).await;
     }
+
+    let mut socket = Socket::open(&daemon.url()).await;
+    assert!(socket.send(Message::text("")).await);
+    assert!(
+        socket.fetch(&json!({ "kinds": [40_000] })).await.is_empty(),
+        "an empty text says nothing"
+    );
 
     let mut socket = Socket::open(&daemon.url()).await;
     let sent = socket.send(Message::text("x".repeat(3 * 1024 * 1024))).await;

@@ -1,6 +1,9 @@
 //! A bare WebSocket client: frames in, frames out, no engine behind it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -98,17 +101,23 @@ impl Socket {
     /// # Panics
     /// When the relay refuses, or the end does not come.
     pub async fn fetch(&mut self, filter: &Value) -> Vec<Value> {
-        self.say(&json!(["REQ", "fetch", filter])).await;
+        // Each time another name: some relays answer a CLOSE, and late.
+        static FETCHES: AtomicU64 = AtomicU64::new(0);
+        let name = format!("fetch-{}", FETCHES.fetch_add(1, Ordering::Relaxed));
+        self.say(&json!(["REQ", name, filter])).await;
         let mut events = Vec::new();
         loop {
             let mut frame = self.hear_one_of(&["EVENT", "EOSE", "CLOSED"]).await;
+            if frame[1] != *name {
+                continue;
+            }
             match frame[0].as_str() {
                 Some("EVENT") => events.push(frame[2].take()),
                 Some("EOSE") => break,
                 _ => panic!("refused: {frame}"),
             }
         }
-        self.say(&json!(["CLOSE", "fetch"])).await;
+        self.say(&json!(["CLOSE", name])).await;
         events
     }
 }

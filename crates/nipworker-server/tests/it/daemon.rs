@@ -39,6 +39,18 @@ struct Log {
     grown: Condvar,
 }
 
+/// The tests may run under `nohup`, whose way with SIGHUP a child inherits and the daemon respects.
+fn mind_hangups(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only `signal` is called, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| match libc::signal(libc::SIGHUP, libc::SIG_DFL) {
+            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+}
+
 /// A daemon; killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
@@ -81,6 +93,7 @@ impl Daemon {
     }
 
     pub(crate) fn spawn_as_is(mut command: Command, data: &Path) -> Self {
+        mind_hangups(&mut command);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().unwrap();
