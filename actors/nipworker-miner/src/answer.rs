@@ -20,12 +20,14 @@ pub(crate) fn request(message: MineEventT, nip13: &Nip13Request) -> Result<JobRe
         max_attempts,
         priority,
         refresh_created_at,
+        ..
     } = message;
     let priority = match priority {
         0 => Priority::Bulk,
         1 => Priority::Normal,
         2 => Priority::High,
-        other => return Err(format!("priority is {other}, allowed are 0 to 2")),
+        3 => Priority::Urgent,
+        other => return Err(format!("priority is {other}, allowed are 0 to 3")),
     };
     // On this edge zero stands for "no limit".
     let limits = JobLimits {

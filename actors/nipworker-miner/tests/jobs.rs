@@ -165,8 +165,8 @@ fn what_cannot_be_mined_is_refused_with_its_reason() {
         )
     );
     assert_eq!(
-        refused(MineEventT { priority: 3, ..job(1, 8) }.into()),
-        (FailureCode::Invalid, "priority is 3, allowed are 0 to 2".into())
+        refused(MineEventT { priority: 4, ..job(1, 8) }.into()),
+        (FailureCode::Invalid, "priority is 4, allowed are 0 to 3".into())
     );
     accepted(&world.ask(job(1, 256)), 1);
     assert_eq!(

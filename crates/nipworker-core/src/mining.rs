@@ -157,9 +157,11 @@ impl MiningHandle {
             priority: match options.priority {
                 Priority::Bulk => 0,
                 Priority::Normal => 1,
-                _ => 2,
+                Priority::High => 2,
+                Priority::Urgent => 3,
             },
             refresh_created_at: options.refresh_created_at,
+            ..MineEventT::default()
         });
         // The job belongs to this guard from here on, so that a caller that gives up while the
         // miner answers leaves no job behind, even if the miner comes to the request after that.

@@ -28,6 +28,8 @@ impl<'a> MineEvent<'a> {
   pub const VT_MAX_ATTEMPTS: ::flatbuffers::VOffsetT = 14;
   pub const VT_PRIORITY: ::flatbuffers::VOffsetT = 16;
   pub const VT_REFRESH_CREATED_AT: ::flatbuffers::VOffsetT = 18;
+  pub const VT_CPU_PERCENT: ::flatbuffers::VOffsetT = 20;
+  pub const VT_IDLE: ::flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -45,6 +47,8 @@ impl<'a> MineEvent<'a> {
     builder.add_max_threads(args.max_threads);
     if let Some(x) = args.template { builder.add_template(x); }
     builder.add_difficulty_bits(args.difficulty_bits);
+    builder.add_idle(args.idle);
+    builder.add_cpu_percent(args.cpu_percent);
     builder.add_refresh_created_at(args.refresh_created_at);
     builder.add_priority(args.priority);
     builder.finish()
@@ -62,6 +66,8 @@ impl<'a> MineEvent<'a> {
     let max_attempts = self.max_attempts();
     let priority = self.priority();
     let refresh_created_at = self.refresh_created_at();
+    let cpu_percent = self.cpu_percent();
+    let idle = self.idle();
     MineEventT {
       job,
       template,
@@ -71,6 +77,8 @@ impl<'a> MineEvent<'a> {
       max_attempts,
       priority,
       refresh_created_at,
+      cpu_percent,
+      idle,
     }
   }
 
@@ -119,7 +127,7 @@ impl<'a> MineEvent<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(MineEvent::VT_MAX_ATTEMPTS, Some(0)).unwrap()}
   }
-  /// 0 low, 1 normal, 2 high.
+  /// 0 bulk, 1 normal, 2 high, 3 urgent.
   #[inline]
   pub fn priority(&self) -> u8 {
     // Safety:
@@ -133,6 +141,22 @@ impl<'a> MineEvent<'a> {
     // Created from valid Table for this object
     // which contains a valid value in this slot
     unsafe { self._tab.get::<bool>(MineEvent::VT_REFRESH_CREATED_AT, Some(true)).unwrap()}
+  }
+  /// Share of its time that each thread may spend on the job, 1 to 100 percent.
+  #[inline]
+  pub fn cpu_percent(&self) -> u8 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u8>(MineEvent::VT_CPU_PERCENT, Some(100)).unwrap()}
+  }
+  /// Whether the job only gets time that no other program wants.
+  #[inline]
+  pub fn idle(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(MineEvent::VT_IDLE, Some(false)).unwrap()}
   }
 }
 
@@ -150,6 +174,8 @@ impl ::flatbuffers::Verifiable for MineEvent<'_> {
      .visit_field::<u64>("max_attempts", Self::VT_MAX_ATTEMPTS, false)?
      .visit_field::<u8>("priority", Self::VT_PRIORITY, false)?
      .visit_field::<bool>("refresh_created_at", Self::VT_REFRESH_CREATED_AT, false)?
+     .visit_field::<u8>("cpu_percent", Self::VT_CPU_PERCENT, false)?
+     .visit_field::<bool>("idle", Self::VT_IDLE, false)?
      .finish();
     Ok(())
   }
@@ -163,6 +189,8 @@ pub struct MineEventArgs<'a> {
     pub max_attempts: u64,
     pub priority: u8,
     pub refresh_created_at: bool,
+    pub cpu_percent: u8,
+    pub idle: bool,
 }
 impl<'a> Default for MineEventArgs<'a> {
   #[inline]
@@ -176,6 +204,8 @@ impl<'a> Default for MineEventArgs<'a> {
       max_attempts: 0,
       priority: 1,
       refresh_created_at: true,
+      cpu_percent: 100,
+      idle: false,
     }
   }
 }
@@ -218,6 +248,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MineEventBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<bool>(MineEvent::VT_REFRESH_CREATED_AT, refresh_created_at, true);
   }
   #[inline]
+  pub fn add_cpu_percent(&mut self, cpu_percent: u8) {
+    self.fbb_.push_slot::<u8>(MineEvent::VT_CPU_PERCENT, cpu_percent, 100);
+  }
+  #[inline]
+  pub fn add_idle(&mut self, idle: bool) {
+    self.fbb_.push_slot::<bool>(MineEvent::VT_IDLE, idle, false);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MineEventBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     MineEventBuilder {
@@ -244,6 +282,8 @@ impl ::core::fmt::Debug for MineEvent<'_> {
       ds.field("max_attempts", &self.max_attempts());
       ds.field("priority", &self.priority());
       ds.field("refresh_created_at", &self.refresh_created_at());
+      ds.field("cpu_percent", &self.cpu_percent());
+      ds.field("idle", &self.idle());
       ds.finish()
   }
 }
@@ -257,6 +297,8 @@ pub struct MineEventT {
   pub max_attempts: u64,
   pub priority: u8,
   pub refresh_created_at: bool,
+  pub cpu_percent: u8,
+  pub idle: bool,
 }
 impl Default for MineEventT {
   fn default() -> Self {
@@ -269,6 +311,8 @@ impl Default for MineEventT {
       max_attempts: 0,
       priority: 1,
       refresh_created_at: true,
+      cpu_percent: 100,
+      idle: false,
     }
   }
 }
@@ -288,6 +332,8 @@ impl MineEventT {
     let max_attempts = self.max_attempts;
     let priority = self.priority;
     let refresh_created_at = self.refresh_created_at;
+    let cpu_percent = self.cpu_percent;
+    let idle = self.idle;
     MineEvent::create(_fbb, &MineEventArgs{
       job,
       template,
@@ -297,6 +343,8 @@ impl MineEventT {
       max_attempts,
       priority,
       refresh_created_at,
+      cpu_percent,
+      idle,
     })
   }
 }

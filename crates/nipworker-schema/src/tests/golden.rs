@@ -158,6 +158,29 @@ fn old_miner_bytes_are_read() {
             max_attempts: 0,
             priority: 2,
             refresh_created_at: false,
+            // Came later: what does not say so takes all the time there is.
+            cpu_percent: 100,
+            idle: false,
+        }
+    );
+}
+
+#[test]
+fn old_miner_bytes_with_a_share_of_the_time_are_read() {
+    golden!(
+        "miner_share",
+        MinerEdge,
+        MineEventT {
+            job: u64::MAX,
+            template: UnsignedEvent::from(event()).into(),
+            difficulty_bits: 256,
+            max_threads: 3,
+            timeout_ms: 0,
+            max_attempts: 1 << 40,
+            priority: 3,
+            refresh_created_at: true,
+            cpu_percent: 25,
+            idle: true,
         }
     );
 }
