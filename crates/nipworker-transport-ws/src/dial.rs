@@ -3,13 +3,47 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
+use nipworker_protocol::RelayUrl;
 use nipworker_transport::TransportError;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
+use tokio_tungstenite::tungstenite::{
+    client::IntoClientRequest,
+    handshake::client::Request,
+    http::{HeaderValue, header::USER_AGENT},
+};
+
+use crate::{AGENT, tls};
 
 /// How long an address may be silent before the next one is tried beside it (RFC 8305, section 5).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// Addresses of one host that are tried at most.
 const MAX_ADDRESSES: usize = 8;
+
+/// What a relay's address means to a dialler.
+pub(crate) struct Target {
+    /// The handshake that opens a WebSocket there.
+    pub(crate) request: Request,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The name on the certificate; `None` where nothing is encrypted.
+    pub(crate) name: Option<ServerName<'static>>,
+}
+
+impl Target {
+    pub(crate) fn of(url: &RelayUrl) -> Result<Self, TransportError> {
+        let mut request = url
+            .as_str()
+            .into_client_request()
+            .map_err(|error| TransportError::Address { reason: error.to_string() })?;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let host = request.uri().host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = request.uri().port_u16().unwrap_or(if url.is_secure() { 443 } else { 80 });
+        let name = if url.is_secure() { Some(tls::server_name(&host)?) } else { None };
+        Ok(Self { request, host, port, name })
+    }
+}
 
 /// Connects to the first address that answers.
 pub(crate) async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {

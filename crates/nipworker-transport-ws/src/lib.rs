@@ -1,10 +1,13 @@
-//! Relay connections over TCP and TLS: [`WebSocketTransport`] by tokio-tungstenite and rustls.
+//! Relay connections over TCP and TLS: [`WebSocketTransport`] by tokio-tungstenite and rustls, and
+//! [`RelayInformation`] by a small HTTP/1.1 client over the same sockets.
 //!
 //! * dialling: all addresses of the host, the next one begun while the former is still silent
 //!   (RFC 8305), Nagle's algorithm off, one deadline over name resolution, TCP, TLS and handshake;
 //! * `wss://`: rustls with Mozilla's root certificates compiled in, and roots of your own;
 //! * pings of the relay are answered while the stream is read; when to ping the relay is decided
-//!   by whoever holds the connection.
+//!   by whoever holds the connection;
+//! * an information document (NIP-11) is fetched by one GET, whose answer is bounded in size and
+//!   time; redirections are not followed.
 //!
 //! Needs a tokio runtime with time and IO. There is no compression (permessage-deflate).
 //!
@@ -22,6 +25,7 @@
 
 mod dial;
 mod frames;
+mod information;
 mod tls;
 
 use std::sync::Arc;
@@ -29,20 +33,21 @@ use std::sync::Arc;
 use futures::StreamExt;
 use nipworker_protocol::RelayUrl;
 use nipworker_transport::{
-    BoxFuture, ConnectOptions, Connection, TransportError, WebSocketTransport,
+    BoxFuture, ConnectOptions, Connection, InformationError, InformationOptions, RelayInformation,
+    TransportError, WebSocketTransport,
 };
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     client_async_with_config,
-    tungstenite::{
-        client::IntoClientRequest,
-        handshake::client::Request,
-        http::{HeaderValue, header::USER_AGENT},
-        protocol::WebSocketConfig,
-    },
+    tungstenite::{handshake::client::Request, protocol::WebSocketConfig},
 };
+
+use crate::dial::Target;
 
 pub use tls::{TlsError, WsTransportBuilder};
 
@@ -66,28 +71,29 @@ impl WsTransport {
     }
 
     async fn dial(self, url: RelayUrl, limit: usize) -> Result<Connection, TransportError> {
-        let mut request = url.as_str().into_client_request().map_err(address)?;
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let host = request.uri().host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = request.uri().port_u16().unwrap_or(if url.is_secure() { 443 } else { 80 });
-        let name = if url.is_secure() { Some(tls::server_name(&host)?) } else { None };
-        let socket = dial::tcp(&host, port).await?;
-        match name {
-            None => handshake(request, socket, limit).await,
-            Some(name) => {
-                let socket = TlsConnector::from(self.tls)
-                    .connect(name, socket)
-                    .await
-                    .map_err(|error| TransportError::Tls { reason: error.to_string() })?;
-                handshake(request, socket, limit).await
-            }
+        let target = Target::of(&url)?;
+        match self.open(&target).await? {
+            Socket::Plain(socket) => handshake(target.request, socket, limit).await,
+            Socket::Tls(socket) => handshake(target.request, *socket, limit).await,
         }
+    }
+
+    /// Resolves, connects, and encrypts where the address says so.
+    async fn open(&self, target: &Target) -> Result<Socket, TransportError> {
+        let socket = dial::tcp(&target.host, target.port).await?;
+        let Some(name) = target.name.clone() else { return Ok(Socket::Plain(socket)) };
+        TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, socket)
+            .await
+            .map(|socket| Socket::Tls(Box::new(socket)))
+            .map_err(|error| TransportError::Tls { reason: error.to_string() })
     }
 }
 
-fn address(error: impl std::fmt::Display) -> TransportError {
-    TransportError::Address { reason: error.to_string() }
+/// A connection to a relay's host.
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 async fn handshake<S>(
@@ -124,6 +130,22 @@ impl WebSocketTransport for WsTransport {
             tokio::time::timeout(after, dial)
                 .await
                 .unwrap_or(Err(TransportError::Timeout { after }))
+        })
+    }
+}
+
+impl RelayInformation for WsTransport {
+    fn fetch(
+        &self,
+        url: RelayUrl,
+        options: InformationOptions,
+    ) -> BoxFuture<'static, Result<String, InformationError>> {
+        let InformationOptions { timeout: after, max_bytes } = options;
+        let fetch = information::fetch(self.clone(), url, max_bytes);
+        Box::pin(async move {
+            tokio::time::timeout(after, fetch)
+                .await
+                .unwrap_or(Err(InformationError::Timeout { after }))
         })
     }
 }

@@ -6,8 +6,11 @@ use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 use futures::{SinkExt, StreamExt};
 use nipworker_protocol::RelayUrl;
 use nipworker_transport::{
-    BoxFuture, CloseFrame, ConnectOptions, TransportError, WebSocketTransport,
-    conformance::{self, Harness, Script, Server, ServerReport},
+    BoxFuture, CloseFrame, ConnectOptions, RelayInformation, TransportError, WebSocketTransport,
+    conformance::{
+        self, Harness, InformationHarness, InformationServer, Script, Server, ServerReport,
+    },
+    memory::InformationAnswer,
 };
 use nipworker_transport_ws::WsTransport;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -187,6 +190,88 @@ impl Harness for Loopback {
     }
 }
 
+impl InformationHarness for Loopback {
+    fn information(&self) -> Arc<dyn RelayInformation> {
+        Arc::new(self.transport.clone())
+    }
+
+    fn answering(&self, answer: InformationAnswer) -> InformationServer {
+        let (url, listener) = self.bind();
+        let acceptor = self.identity.as_ref().map(|identity| identity.acceptor.clone());
+        let server = async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            match acceptor {
+                None => inform(socket, answer).await,
+                Some(acceptor) => inform(acceptor.accept(socket).await.unwrap(), answer).await,
+            }
+        };
+        (url, Box::pin(server))
+    }
+
+    fn nobody_to_ask(&self) -> RelayUrl {
+        self.bind().0
+    }
+
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
+    fn pause(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+}
+
+/// Answers the question for the information document; a client that has read enough may be gone.
+async fn inform<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, answer: InformationAnswer) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(socket.read_u8().await.unwrap());
+    }
+    let request = String::from_utf8(request).unwrap();
+    assert!(request.starts_with("GET /path?key=value HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nAccept: application/nostr+json\r\n"), "{request}");
+    let bytes = match answer {
+        InformationAnswer::Document(text) => text.into_bytes(),
+        InformationAnswer::Bytes(bytes) => bytes,
+        InformationAnswer::Status(status) => {
+            let head = format!("HTTP/1.1 {status} No\r\nlocation: /\r\ncontent-length: 0\r\n\r\n");
+            socket.write_all(head.as_bytes()).await.unwrap();
+            drop(socket.shutdown().await);
+            return;
+        }
+        InformationAnswer::Cut => {
+            socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}").await.unwrap();
+            drop(socket.shutdown().await);
+            return;
+        }
+        InformationAnswer::Silence => {
+            while socket.read_u8().await.is_ok() {}
+            return;
+        }
+    };
+    // Each way of telling the length in turn, by the size.
+    let sent = match bytes.len() % 3 {
+        0 => {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            socket.write_all(&[head.as_bytes(), &bytes].concat()).await
+        }
+        1 => socket.write_all(&[&b"HTTP/1.0 200 OK\r\n\r\n"[..], &bytes].concat()).await,
+        _ => {
+            let mut text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for chunk in bytes.chunks(1_000) {
+                text.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                text.extend(chunk);
+                text.extend(b"\r\n");
+            }
+            text.extend(b"0\r\n\r\n");
+            socket.write_all(&text).await
+        }
+    };
+    if sent.is_ok() {
+        drop(socket.shutdown().await);
+    }
+}
+
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, status: u16) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -208,6 +293,16 @@ async fn plain_connections_obey_every_rule_of_the_port() {
 #[tokio::test]
 async fn encrypted_connections_obey_every_rule_of_the_port() {
     conformance::all(&Loopback::encrypted()).await;
+}
+
+#[tokio::test]
+async fn plain_relays_are_asked_about_themselves_as_the_port_demands() {
+    conformance::all_of_information(&Loopback::plain()).await;
+}
+
+#[tokio::test]
+async fn encrypted_relays_are_asked_about_themselves_as_the_port_demands() {
+    conformance::all_of_information(&Loopback::encrypted()).await;
 }
 
 async fn dial_encrypted(

@@ -1,8 +1,11 @@
-//! The suite that every implementation of [`WebSocketTransport`] passes.
+//! The suites that every implementation of [`WebSocketTransport`] and of
+//! [`RelayInformation`](crate::RelayInformation) passes.
 //!
 //! An implementation brings a [`Harness`] that can run a server with a given [`Script`]; each
 //! public function is one rule. [`all`] runs them one after the other and names the rule that
-//! was broken.
+//! was broken; [`all_of_information`] does so for the other port.
+
+mod information;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -15,6 +18,12 @@ use nipworker_protocol::RelayUrl;
 use crate::{
     BoxFuture, CloseFrame, ConnectOptions, Connection, Incoming, Outgoing, TransportError,
     WebSocketTransport,
+};
+
+pub use information::{
+    InformationHarness, InformationServer, a_broken_connection_is_told, a_document_comes_unchanged,
+    a_document_over_the_limit_is_given_up, all_of_information, another_status_than_200_is_told,
+    asking_keeps_its_time_limit, asking_nobody_is_refused, what_is_no_text_is_refused,
 };
 
 /// Longest time one rule may take before it counts as broken.

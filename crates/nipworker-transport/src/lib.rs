@@ -8,12 +8,14 @@
 //!
 //! * [`WebSocketTransport`], [`Connection`], [`ConnectOptions`]: the port;
 //! * [`TransportError`]: how dialling fails and how connections end;
+//! * [`RelayInformation`], [`InformationOptions`], [`InformationError`]: the port beside it, which
+//!   asks a relay for its information document (NIP-11);
 //! * [`memory`]: an in-process network for tests and for embedding a relay in the same process.
 //!
 //! Features: `conformance` adds the `conformance` module, the suite that every implementation
 //! runs.
 //!
-//! Units: sizes are bytes of payload. Source: RFC 6455.
+//! Units: sizes are bytes of payload. Sources: RFC 6455, NIP-11.
 //!
 //! ```
 //! use futures::{SinkExt, StreamExt};
@@ -40,10 +42,12 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod information;
 pub mod memory;
 mod port;
 
 pub use error::{CloseFrame, TransportError};
+pub use information::{InformationError, InformationOptions, RelayInformation};
 pub use port::{
     BoxFuture, ConnectOptions, Connection, FrameSink, FrameStream, Incoming, Outgoing,
     WebSocketTransport,

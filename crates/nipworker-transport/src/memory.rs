@@ -10,7 +10,7 @@ mod client;
 mod network;
 mod peer;
 
-pub use network::{MemoryListener, MemoryNetwork};
+pub use network::{InformationAnswer, MemoryListener, MemoryNetwork};
 pub use peer::{ClientFrame, MemoryPeer, PeerGone};
 
 /// Messages that one direction of a connection holds before its sender has to wait.

@@ -12,9 +12,15 @@ use std::{
 use futures::{FutureExt, SinkExt, StreamExt};
 use nipworker_protocol::RelayUrl;
 use nipworker_transport::{
-    BoxFuture, CloseFrame, ConnectOptions, Incoming, Outgoing, TransportError, WebSocketTransport,
-    conformance::{self, Harness, Script, Server, ServerReport},
-    memory::{BACKLOG_CONNECTIONS, ClientFrame, MemoryNetwork, MemoryPeer, PIPE_MESSAGES},
+    BoxFuture, CloseFrame, ConnectOptions, Incoming, InformationOptions, Outgoing,
+    RelayInformation, TransportError, WebSocketTransport,
+    conformance::{
+        self, Harness, InformationHarness, InformationServer, Script, Server, ServerReport,
+    },
+    memory::{
+        BACKLOG_CONNECTIONS, ClientFrame, InformationAnswer, MemoryNetwork, MemoryPeer,
+        PIPE_MESSAGES,
+    },
 };
 
 #[derive(Default)]
@@ -106,9 +112,48 @@ impl Harness for Memory {
     }
 }
 
+impl InformationHarness for Memory {
+    fn information(&self) -> Arc<dyn RelayInformation> {
+        Arc::new(self.network.clone())
+    }
+
+    fn answering(&self, answer: InformationAnswer) -> InformationServer {
+        let url = self.host();
+        self.network.inform(&url, answer);
+        (url, Box::pin(async {}))
+    }
+
+    fn nobody_to_ask(&self) -> RelayUrl {
+        self.host()
+    }
+
+    fn keeps_time(&self) -> bool {
+        false
+    }
+
+    fn pause(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(time))
+    }
+}
+
 #[tokio::test]
 async fn the_in_memory_network_obeys_every_rule_of_the_port() {
     conformance::all(&Memory::default()).await;
+}
+
+#[tokio::test]
+async fn the_in_memory_network_tells_of_its_relays_as_the_port_demands() {
+    conformance::all_of_information(&Memory::default()).await;
+}
+
+#[tokio::test]
+async fn a_silent_relay_leaves_the_question_open() {
+    let network = MemoryNetwork::new();
+    network.inform(&url(), InformationAnswer::Silence);
+    assert!(network.fetch(url(), InformationOptions::default()).now_or_never().is_none());
+    network.inform(&url(), InformationAnswer::Document("{}".to_owned()));
+    let told = network.fetch(url(), InformationOptions::default()).await;
+    assert_eq!(told.as_deref(), Ok("{}"));
 }
 
 fn url() -> RelayUrl {

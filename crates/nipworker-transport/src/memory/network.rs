@@ -9,12 +9,31 @@ use futures::{StreamExt, channel::mpsc};
 use nipworker_protocol::RelayUrl;
 
 use super::{BACKLOG_CONNECTIONS, MemoryPeer, client, peer};
-use crate::{BoxFuture, ConnectOptions, Connection, TransportError, WebSocketTransport};
+use crate::{
+    BoxFuture, ConnectOptions, Connection, InformationError, InformationOptions, RelayInformation,
+    TransportError, WebSocketTransport,
+};
 
 /// The network: clones are the same network.
 #[derive(Clone, Default)]
 pub struct MemoryNetwork {
     hosts: Arc<Mutex<HashMap<RelayUrl, Host>>>,
+    information: Arc<Mutex<HashMap<RelayUrl, InformationAnswer>>>,
+}
+
+/// How an address answers the question for its information document (NIP-11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InformationAnswer {
+    /// With this text.
+    Document(String),
+    /// With these bytes, which need not be text.
+    Bytes(Vec<u8>),
+    /// With this HTTP status and nothing else.
+    Status(u16),
+    /// It breaks the connection off.
+    Cut,
+    /// Never.
+    Silence,
 }
 
 struct Host {
@@ -59,6 +78,12 @@ impl MemoryNetwork {
         self.set(url, Answer::Swallow);
     }
 
+    /// From now on the question for the information document of `url` is answered so. Where
+    /// nothing was set, nobody listens.
+    pub fn inform(&self, url: &RelayUrl, answer: InformationAnswer) {
+        lock(&self.information).insert(url.clone(), answer);
+    }
+
     /// How often `url` was dialled, whatever came of it.
     pub fn dials(&self, url: &RelayUrl) -> u64 {
         self.hosts().get(url).map_or(0, |host| host.dials)
@@ -71,7 +96,7 @@ impl MemoryNetwork {
     }
 
     fn hosts(&self) -> MutexGuard<'_, HashMap<RelayUrl, Host>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hosts)
     }
 
     fn dial(
@@ -97,6 +122,10 @@ impl MemoryNetwork {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn refused(reason: &str) -> TransportError {
     TransportError::Refused { reason: reason.to_owned() }
 }
@@ -113,6 +142,35 @@ impl WebSocketTransport for MemoryNetwork {
                 Some(connection) => Ok(connection),
                 None => std::future::pending().await,
             }
+        })
+    }
+}
+
+/// Has no clock: [`InformationOptions::timeout`] is left to the caller.
+impl RelayInformation for MemoryNetwork {
+    fn fetch(
+        &self,
+        url: RelayUrl,
+        options: InformationOptions,
+    ) -> BoxFuture<'static, Result<String, InformationError>> {
+        let network = self.clone();
+        Box::pin(async move {
+            let answer = lock(&network.information).get(&url).cloned();
+            let bytes = match answer {
+                None => return Err(refused("nobody listens").into()),
+                Some(InformationAnswer::Silence) => std::future::pending().await,
+                Some(InformationAnswer::Cut) => return Err(TransportError::lost("cut").into()),
+                Some(InformationAnswer::Status(status)) => {
+                    return Err(InformationError::Status { status });
+                }
+                Some(InformationAnswer::Document(text)) => text.into_bytes(),
+                Some(InformationAnswer::Bytes(bytes)) => bytes,
+            };
+            let (got, limit) = (bytes.len(), options.max_bytes);
+            if got > limit {
+                return Err(InformationError::TooLarge { got, limit });
+            }
+            String::from_utf8(bytes).map_err(|_| InformationError::NotUtf8)
         })
     }
 }
