@@ -14,14 +14,59 @@
 //!
 //! What is left for an attempt is the rounds themselves ([`SearchKernel::scan`]).
 //!
-//! A kernel is one implementation for one instruction set; all give the same bits. The crate has
-//! no allocation in a scan, no threads, no clock, and depends on nothing.
+//! # Kernels
+//!
+//! A kernel is one implementation for one instruction set; all give the same bits. [`kernels`]
+//! lists those that this processor runs, [`choose`] finds the fastest once per process, and
+//! [`kernel_named`] gives the one that somebody insists on.
+//!
+//! # Example
+//!
+//! A text of 68 bytes that ends in seven digits is sought whose digest begins with 20 zero bits.
+//! The first three of the digits end the first block.
+//!
+//! ```
+//! use nipworker_hash::{INITIAL_STATE, LANES, Midstates, Row, Schedule, Seed, choose};
+//!
+//! let before = [b'.'; 64];
+//! // Four digits, and the padding of a text of 68 bytes.
+//! let mut after = [0; 64];
+//! after[4] = 0x80;
+//! after[62..].copy_from_slice(&(68_u16 * 8).to_be_bytes());
+//!
+//! let kernel = choose().kernel;
+//! let mut midstates = Midstates::new();
+//! let seed = Seed { state: &INITIAL_STATE, block: &before, hoisted: &[] };
+//! kernel.fill(&seed, 0..LANES, &mut midstates);
+//!
+//! let mut found = Vec::new();
+//! let mut digits = 0;
+//! while found.is_empty() {
+//!     after[..4].copy_from_slice(format!("{digits:04}").as_bytes());
+//!     let first = Schedule::new(&after);
+//!     let row = Row { midstates: &midstates, first: &first, tail: &[] };
+//!     kernel.scan(&row, 0..LANES, u32::MAX >> 20, &mut found);
+//!     digits += 1;
+//! }
+//! let text = format!("{}{:03}{:04}", ".".repeat(61), found[0].lane, digits - 1);
+//! assert_eq!(text.len(), 68);
+//! assert!(found[0].word.leading_zeros() >= 20);
+//! ```
+//!
+//! # Limits
+//!
+//! The crate knows no Nostr and depends on nothing. A scan allocates only where `found` must grow.
+//! There are no threads here, and no clock but the one that [`choose`] compares kernels with.
+//! Whoever reports a candidate hashes the text again with another implementation first.
 
+mod answers;
 mod block;
+mod choice;
 mod kernel;
 mod midstates;
 mod portable;
 
 pub use block::{BLOCK_BYTES, INITIAL_STATE, Schedule, compress};
+pub use choice::{Choice, Measured, UnknownKernel, choose, kernel_named};
 pub use kernel::{Candidate, Row, SearchKernel, Seed, kernels};
 pub use midstates::{LANES, Midstates};

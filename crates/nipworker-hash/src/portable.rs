@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::block::{Schedule, K, add, compress_scheduled, rounds};
+use crate::block::{K, Schedule, add, compress_scheduled, rounds};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
 use crate::midstates::{GROUP, LANES, Midstates};
 
