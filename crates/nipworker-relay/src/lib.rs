@@ -21,6 +21,8 @@
 //!   on from before them when the relay is next connected.
 //! * **Back-pressure reaches the socket.** A relay is not read ([`Effect::Read`]) while what it
 //!   sent before is not yet [delivered](RelayPool::delivered).
+//! * **A refusal is understood.** What a relay that refused an event for too little work demands is
+//!   read from its words and from its information document. See [`WorkDemand`].
 //! * **A replaced socket is deaf.** Each connection has a [`ConnectionId`]; what an older one
 //!   still reports changes nothing.
 //!
@@ -30,7 +32,7 @@
 //! This crate must not know actors, runtimes, sockets, or what an event means: events stay text.
 //!
 //! Units: [`Now::monotonic`] is the time since any fixed start, [`Now::unix`] and `created_at` are
-//! unix seconds, sizes are bytes. Source: NIP-01.
+//! unix seconds, sizes are bytes. Sources: NIP-01, NIP-11, NIP-13.
 
 mod backoff;
 mod book;
@@ -41,6 +43,7 @@ mod request;
 mod resume;
 mod session;
 mod stats;
+mod work_demand;
 
 pub use backoff::{Backoff, BackoffConfig};
 pub use book::{BookLease, RelayBook};
@@ -52,6 +55,7 @@ pub use pool::RelayPool;
 pub use request::{OpenRequest, PublishRequest, RequestError};
 pub use resume::resume_filters;
 pub use stats::{LinkState, RelayReport};
+pub use work_demand::{MAX_DEMANDED_BITS, WorkDemand, min_pow_difficulty};
 
 // The port and the base types, so that the owner of the sockets needs one crate.
 pub use nipworker_protocol::{EventId, Filter, RelayUrl, RelayUrlError};
