@@ -21,4 +21,5 @@ mod keys;
 mod lines;
 mod logging;
 mod signals;
+mod template;
 mod verdict;

@@ -59,7 +59,10 @@ pub(crate) enum Command {
     /// Print how many stored events match.
     Count(CountArgs),
     /// Search the nonce that gives an event its proof of work (NIP-13).
+    #[command(after_help = MINE_HELP)]
     Mine(MineArgs),
+    /// Measure how fast this machine mines and how well its threads are fed.
+    Bench(BenchArgs),
     /// Make or show keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -217,47 +220,109 @@ pub(crate) struct CountArgs {
     pub(crate) json: bool,
 }
 
+/// Shown at the end of `nipworker mine --help`.
+const MINE_HELP: &str = "\
+What is mined:
+  --text TEXT      a new text note (kind 1) with this content
+  '{…}'            an unsigned event as JSON, of any author
+  FILE             a file that holds such an event
+  - (or nothing)   stdin: an event if it begins with { or [, else the content of a text note
+
+Progress goes to stderr: a bar on a terminal, else a line every 5 seconds. The mined event goes to
+stdout. Ctrl-C ends the search in order and tells how good the best id so far is.
+
+Exit codes:
+  0  found; with --publish, at least one relay accepted the event
+  1  not found (time, attempts, interrupted), no relay accepted it, or the search could not start:
+     the reason is on stderr
+  2  wrong usage, such as a difficulty above 256 bits, no threads, or no time";
+
 #[derive(Debug, Args)]
 pub(crate) struct MineArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 
     /// An unsigned event as JSON (it begins with {), the name of a file that holds one, or - for
-    /// stdin.
+    /// stdin, where text that does not begin with { or [ is the content of a text note.
     #[arg(value_name = "EVENT", default_value = "-", conflicts_with = "text")]
     pub(crate) event: String,
 
     /// Leading zero bits that the id must have, 0 to 256.
-    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u16).range(0..=256))]
+    #[arg(long, short, value_name = "BITS", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub(crate) difficulty: u16,
 
     /// Threads that search; by default all but one of four or more cores.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
 
-    /// Give up after this time, in seconds or with a unit.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    /// Give up after this time, in seconds or with a unit; more than 0.
+    #[arg(long, value_name = "TIME", value_parser = parse_some_time)]
     pub(crate) timeout: Option<Duration>,
+
+    /// Give up after so many attempts.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_attempts: Option<u64>,
 
     /// Mine a new text note (kind 1) with this content instead of an event.
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
 
     /// Author of the text note, as 64 hex characters; by default the signing key's.
-    #[arg(long, value_name = "HEX", requires = "text")]
+    #[arg(long, value_name = "HEX")]
     pub(crate) pubkey: Option<PublicKey>,
 
     /// Sign the mined event with the configured key (signer.key_file or NIPWORKER_SIGNER__KEY).
     #[arg(long)]
     pub(crate) sign: bool,
 
+    /// Sign the mined event and send it to the relays; the receipts go to stderr. The data folder
+    /// and its daemon are not touched.
+    #[arg(long)]
+    pub(crate) publish: bool,
+
+    /// Relay to publish to; give it again for more. Replaces those of the configuration.
+    #[arg(long = "relay", value_name = "URL", requires = "publish")]
+    pub(crate) relays: Vec<RelayUrl>,
+
+    /// Longest wait for the receipts of relays.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_some_time)]
+    pub(crate) publish_timeout: Duration,
+
     /// Keep the event's created_at instead of renewing it while the search goes on.
     #[arg(long)]
     pub(crate) keep_time: bool,
 
-    /// Print the event together with bits, attempts, time and the threads' figures, as JSON.
+    /// Print the event together with bits, attempts, time and the threads' figures, as JSON; also
+    /// how a search without a result ended.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// Time that the measurement takes, about; 2 to 600.
+    #[arg(long, value_name = "S", default_value = "10",
+          value_parser = clap::value_parser!(u16).range(2..=600))]
+    pub(crate) seconds: u16,
+
+    /// Most threads that are measured; by default as many as mining takes.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// As [`parse_duration`], but more than nothing.
+fn parse_some_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("0 is over before it begins; more than 0 is needed".to_owned()),
+        time => Ok(time),
+    }
 }
 
 #[derive(Debug, Subcommand)]

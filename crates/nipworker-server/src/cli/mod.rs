@@ -1,6 +1,7 @@
 //! The command line: parses it, runs one command, turns the result into an exit code.
 
 mod args;
+mod bench;
 mod check_config;
 mod count;
 mod engine;
@@ -12,6 +13,7 @@ mod mine;
 mod output;
 mod publish;
 mod query;
+mod rates;
 mod remote;
 mod run;
 mod status;
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(&args),
         Command::Count(args) => count::run(&args),
         Command::Mine(args) => mine::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),

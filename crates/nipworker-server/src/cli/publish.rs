@@ -117,17 +117,22 @@ fn show(as_json: bool, published: &Published) -> Result<(), Failure> {
     } else {
         note(format_args!("{id} {message}"));
     }
-    receipts(answer).iter().try_for_each(|receipt| {
-        let word = match receipt.status {
-            ReceiptStatus::Accepted => "accepted",
-            ReceiptStatus::Refused => "refused",
-            ReceiptStatus::NoAnswer => "no answer",
-            _ => "not connected",
-        };
-        let Receipt { relay, message, elapsed_ms, .. } = receipt;
-        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
-        line(format_args!("  {relay} {word} after {elapsed_ms} ms{message}"))
-    })
+    receipts(answer)
+        .iter()
+        .try_for_each(|receipt| line(format_args!("  {}", receipt_line(receipt))))
+}
+
+/// What one relay answered, for a person.
+pub(super) fn receipt_line(receipt: &Receipt) -> String {
+    let word = match receipt.status {
+        ReceiptStatus::Accepted => "accepted",
+        ReceiptStatus::Refused => "refused",
+        ReceiptStatus::NoAnswer => "no answer",
+        _ => "not connected",
+    };
+    let Receipt { relay, message, elapsed_ms, .. } = receipt;
+    let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+    format!("{relay} {word} after {elapsed_ms} ms{message}")
 }
 
 fn receipts(answer: &Value) -> Vec<Receipt> {
