@@ -42,6 +42,17 @@ pub type Contender<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 /// Runs all contenders in turn `rounds` times (after one round that does not count, and with
 /// the order reversed every other round) and returns the median figure of each.
 pub fn interleaved(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<(String, f64)> {
+    let figures = figures_by_round(rounds, contenders);
+    contenders
+        .iter()
+        .zip(figures)
+        .map(|((name, _), figures)| ((*name).to_owned(), median(&figures)))
+        .collect()
+}
+
+/// Runs all contenders like [`interleaved`] and returns all figures of each, by round: a ratio
+/// of two contenders is steadier as the median of the rounds' ratios ([`median_ratio`]).
+pub fn figures_by_round(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<Vec<f64>> {
     let mut figures = vec![Vec::with_capacity(rounds); contenders.len()];
     for (_, run) in contenders.iter_mut() {
         run();
@@ -56,9 +67,24 @@ pub fn interleaved(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<(Stri
             figures[index].push(figure);
         }
     }
-    contenders
-        .iter()
-        .zip(figures)
-        .map(|((name, _), figures)| ((*name).to_owned(), median(&figures)))
-        .collect()
+    figures
+}
+
+/// The median of `of / to`, round by round; 0 for no rounds.
+pub fn median_ratio(of: &[f64], to: &[f64]) -> f64 {
+    median(&of.iter().zip(to).map(|(of, to)| of / to).collect::<Vec<_>>())
+}
+
+/// What is done per second of the calling thread's CPU time: `step` is repeated until `budget`
+/// is used up and says each time how much it has done.
+pub fn per_cpu_second(budget: Duration, mut step: impl FnMut() -> u64) -> f64 {
+    let start = thread_cpu();
+    let mut done = 0;
+    loop {
+        done += step();
+        let used = thread_cpu() - start;
+        if used >= budget {
+            return done as f64 / used.as_secs_f64();
+        }
+    }
 }

@@ -7,12 +7,14 @@
 //! * `peers`: installs the relays, clients and tools of others that the tests lean on;
 //! * `checks`: what is true of the tree without running the product;
 //! * `suite`: the full test command;
+//! * `bench`: mining rates beside those of others;
 //! * `machine_paths`: no file names a folder of one particular machine;
 //! * `steps`, `tools`: how a command runs and reports.
 
 // A command-line program speaks through its output.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod checks;
 mod codegen;
 mod machine_paths;
@@ -32,6 +34,8 @@ usage: cargo xtask COMMAND
   codegen [--check]   writes crates/nipworker-schema/src/gen from schemas/*.fbs, or only compares
   peers               installs the independent relays, clients and tools of the tests
                       into target/peers
+  bench-pow [--quick] mining rates beside those of others: prints tables, writes them and a
+                      plot to benches/records; with --quick it only prints
   help                this text
 
 test and peers need node, npm and python3 beside a Rust toolchain and a C compiler.
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::generate(),
         ["codegen", "--check"] => codegen::check(),
         ["peers"] => peers::run(),
+        ["bench-pow"] => bench::pow(false),
+        ["bench-pow", "--quick"] => bench::pow(true),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

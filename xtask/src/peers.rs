@@ -58,7 +58,8 @@ fn python() -> Outcome {
     tools::python_environment(&folder().join("venv"), &[NOSTR_SDK]).map(drop)
 }
 
-fn node() -> Outcome {
+/// Node's packages; they are all that the mining bench needs.
+pub(crate) fn node() -> Outcome {
     let needed = format!("Node {NODE_MAJOR_MINIMUM} or later with npm is needed");
     let node = tools::find("node").ok_or_else(|| format!("{needed}: node is not on PATH"))?;
     let npm = tools::find("npm").ok_or_else(|| format!("{needed}: npm is not on PATH"))?;
