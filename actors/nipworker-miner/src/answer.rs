@@ -34,6 +34,7 @@ pub(crate) fn request(message: MineEventT, nip13: &Nip13Request) -> Result<JobRe
         timeout: (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms)),
         max_attempts: (max_attempts > 0).then_some(max_attempts),
         max_threads: NonZeroUsize::new(usize::try_from(max_threads).unwrap_or(usize::MAX)),
+        ..JobLimits::default()
     };
     let request = nip13(*template, u32::from(difficulty_bits), refresh_created_at);
     Ok(JobRequest { priority, limits, ..request })

@@ -1,6 +1,7 @@
 //! The book of jobs: outside of any thread, so that it outlives all of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -49,6 +50,8 @@ pub struct Acknowledged {
 #[derive(Default)]
 pub struct JobBook {
     inner: Mutex<Inner>,
+    /// Hits that jobs ended with.
+    hits: Arc<AtomicU64>,
     /// Held while the pool is started or stopped.
     pool_control: Mutex<()>,
 }
@@ -115,7 +118,8 @@ impl JobBook {
             return Err(PoolError::Closed);
         }
         self.stop_held();
-        let observer: Arc<dyn Observer> = Arc::new(DispatchLog::new(config.observer.clone()));
+        let observer: Arc<dyn Observer> =
+            Arc::new(DispatchLog::new(config.observer.clone(), Arc::clone(&self.hits)));
         let pool = Pool::new(PoolConfig { observer: Some(observer), ..config })?;
         let jobs: Vec<_> = {
             let mut inner = lock(&self.inner);
@@ -182,7 +186,7 @@ impl JobBook {
                 break id;
             }
         };
-        let job = Arc::new(Job::new(id, request, workload));
+        let job = Arc::new(Job::new(id, request, workload, Arc::clone(&self.hits)));
         inner.admit(&job)?;
         drop(inner);
         self.start(&job)?;
@@ -208,7 +212,7 @@ impl JobBook {
             return Self::join(&job, &request);
         }
         let workload = self.prepare(&request)?;
-        let job = Arc::new(Job::new(id, request, workload));
+        let job = Arc::new(Job::new(id, request, workload, Arc::clone(&self.hits)));
         {
             let mut inner = lock(&self.inner);
             // Somebody else may have been quicker.
@@ -234,13 +238,7 @@ impl JobBook {
     }
 
     fn prepare(&self, request: &JobRequest) -> Result<Arc<dyn Workload>, SubmitError> {
-        if request.limits.max_attempts == Some(0) {
-            return Err(SubmitError::Limit {
-                name: "max_attempts",
-                value: 0,
-                allowed: "at least 1",
-            });
-        }
+        request.limits.validate()?;
         let factory = {
             let inner = lock(&self.inner);
             inner.factories.get(&request.workload).cloned().ok_or_else(|| {
@@ -380,7 +378,8 @@ impl JobBook {
     fn restore_job(&self, checkpoint: &JobCheckpoint) -> Result<JobId, SubmitError> {
         let id = checkpoint.id;
         let workload = self.prepare(&checkpoint.request)?;
-        let job = Arc::new(Job::new(id, checkpoint.request.clone(), workload));
+        let job =
+            Arc::new(Job::new(id, checkpoint.request.clone(), workload, Arc::clone(&self.hits)));
         job.restore(checkpoint).map_err(|reason| SubmitError::Checkpoint { id, reason })?;
         {
             let mut inner = lock(&self.inner);

@@ -1,5 +1,6 @@
 //! One job as the book keeps it.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) workload: Arc<dyn Workload>,
     /// All indices the job may try.
     pub(crate) whole: Span,
+    /// Counts the hits of the whole book.
+    hits: Arc<AtomicU64>,
     /// Whether the request's limit of attempts cuts the workload's space.
     limited: bool,
     /// Held while the job is started, paused, resumed or cancelled.
@@ -72,7 +75,12 @@ impl State {
 }
 
 impl Job {
-    pub(crate) fn new(id: JobId, request: JobRequest, workload: Arc<dyn Workload>) -> Self {
+    pub(crate) fn new(
+        id: JobId,
+        request: JobRequest,
+        workload: Arc<dyn Workload>,
+        hits: Arc<AtomicU64>,
+    ) -> Self {
         let space = Span::new(0, workload.space());
         let (_, from_start) = space.split_at(request.start);
         let allowed = request.limits.max_attempts.unwrap_or(u64::MAX);
@@ -82,6 +90,7 @@ impl Job {
             request,
             workload,
             whole,
+            hits,
             limited: !rest.is_empty(),
             control: Mutex::new(()),
             state: Mutex::new(State {
@@ -221,6 +230,7 @@ impl Job {
         let improved = state.best != best;
         if let Some(hit) = result.hits.into_iter().next() {
             state.hit = Some(hit);
+            self.hits.fetch_add(1, Relaxed);
             return true;
         }
         let due = state.told_at.is_none_or(|told| at.saturating_duration_since(told) >= TELL_EVERY);
@@ -376,15 +386,18 @@ impl Job {
 
     /// The job in a form that can be stored; `None` once it has ended.
     pub(crate) fn checkpoint(&self, now: Instant) -> Option<JobCheckpoint> {
+        let mut quarantined = self.quarantined();
         let state = lock(&self.state);
         if state.outcome.is_some() {
             return None;
         }
+        // What was booked counts as finished, even if the booking then panicked.
+        quarantined.retain(|span| state.ledger.clone().insert(*span).is_ok());
         Some(JobCheckpoint {
             id: self.id,
             request: self.request.clone(),
             finished: state.ledger.clone(),
-            quarantined: state.quarantined.clone(),
+            quarantined,
             attempts: state.attempts,
             best: state.best,
             hit: state.hit.clone(),

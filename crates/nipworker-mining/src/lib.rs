@@ -59,14 +59,15 @@ mod watch;
 mod workload;
 
 pub use book::{Acknowledged, JobBook, MAX_ACTIVE_JOBS, MAX_ENDED_JOBS, Submitted};
-pub use checkpoint::{BookCheckpoint, JobCheckpoint};
+pub use checkpoint::{BookCheckpoint, CHECKPOINT_VERSION, CheckpointError, JobCheckpoint};
 pub use error::{SubmitError, UnknownJob, WorkloadError};
 pub use estimate::expected_time_left;
 pub use handle::JobHandle;
 pub use ledger::{Ledger, Overlap};
 pub use log::DISPATCH_TARGET;
 pub use nipworker_pool::{
-    BatchContext, DispatchMode, PoolConfig, PoolError, PoolMetrics, Priority, Span, ThreadMetrics,
+    BatchContext, DispatchMode, Placement, PoolConfig, PoolError, PoolMetrics, Priority, Span,
+    ThreadMetrics,
 };
 pub use progress::{JobPhase, Outcome, Progress};
 pub use request::{JobId, JobLimits, JobRequest};

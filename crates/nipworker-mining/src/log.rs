@@ -1,8 +1,9 @@
 //! The log lines of the dispatch.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use nipworker_pool::{Observer, PoolEvent, PoolMetrics};
+use nipworker_pool::{DispatchMode, Observer, PoolEvent, PoolMetrics};
 
 use crate::sync::lock;
 
@@ -13,36 +14,46 @@ pub const DISPATCH_TARGET: &str = "miner::dispatch";
 /// Turns what the pool does into log lines with stable words.
 pub(crate) struct DispatchLog {
     next: Option<Arc<dyn Observer>>,
-    /// Uptime, attempts and CPU time at the last statistics.
+    /// Hits of the whole book.
+    hits: Arc<AtomicU64>,
+    /// Active time, attempts and CPU time at the last statistics.
     last: Mutex<(u64, u64, u64)>,
 }
 
 impl DispatchLog {
-    pub(crate) fn new(next: Option<Arc<dyn Observer>>) -> Self {
-        Self { next, last: Mutex::new((0, 0, 0)) }
+    pub(crate) fn new(next: Option<Arc<dyn Observer>>, hits: Arc<AtomicU64>) -> Self {
+        Self { next, hits, last: Mutex::new((0, 0, 0)) }
     }
 
     fn stats(&self, metrics: &PoolMetrics) {
         let cpu_ns: u64 = metrics.threads.iter().map(|thread| thread.cpu_ns).sum();
         let mut last = lock(&self.last);
-        let (uptime, attempts, cpu) =
-            std::mem::replace(&mut *last, (metrics.uptime_ns, metrics.attempts, cpu_ns));
+        let (active, attempts, cpu) =
+            std::mem::replace(&mut *last, (metrics.active_ns, metrics.attempts, cpu_ns));
         drop(last);
-        let wall_ns = metrics.uptime_ns.saturating_sub(uptime).max(1) as f64;
+        // Times without a running job are no part of a rate.
+        let wall_ns = metrics.active_ns.saturating_sub(active).max(1) as f64;
         let rate = metrics.attempts.saturating_sub(attempts) as f64 * 1e9 / wall_ns;
         let cpu_percent = cpu_ns.saturating_sub(cpu) as f64 * 100.0 / wall_ns;
         tracing::info!(
             target: DISPATCH_TARGET,
-            "mining stats: attempts={} rate={rate:.0}/s jobs={} active={}/{} cpu={cpu_percent:.0}% \
-             starved_ms={} stale={} depth={} fairness={:.3}",
+            "mining stats: attempts={} rate={rate:.0}/s hits={} jobs={} active={}/{} \
+             cpu={cpu_percent:.0}% starved_ms={} throttled_ms={} stale={} depth={} fairness={:.3} \
+             switch_us={}/{} dispatch_us={}/{}",
             metrics.attempts,
+            self.hits.load(Relaxed),
             metrics.jobs,
             metrics.active_threads,
             metrics.threads.len(),
             metrics.starved_ns / 1_000_000,
+            metrics.throttled_ns / 1_000_000,
             metrics.stale,
             metrics.queue_depth,
             metrics.fairness_jain,
+            metrics.switch_p50_ns / 1_000,
+            metrics.switch_p99_ns / 1_000,
+            metrics.dispatch_p50_ns / 1_000,
+            metrics.dispatch_p99_ns / 1_000,
         );
     }
 }
@@ -50,10 +61,14 @@ impl DispatchLog {
 impl Observer for DispatchLog {
     fn event(&self, event: &PoolEvent<'_>) {
         match event {
-            PoolEvent::Spawned { threads, cores, low, high } => {
+            PoolEvent::Spawned { threads, cores, dispatch, low, high } => {
+                let mode = match dispatch {
+                    DispatchMode::Batched => "batched",
+                    DispatchMode::Sequential => "sequential",
+                };
                 tracing::info!(
                     target: DISPATCH_TARGET,
-                    "batched dispatch config: workers={threads} cores={cores} low={low} high={high}"
+                    "{mode} dispatch config: workers={threads} cores={cores} low={low} high={high}"
                 );
                 tracing::info!(target: DISPATCH_TARGET, "spawned {threads} mining workers");
             }
@@ -88,6 +103,9 @@ impl Observer for DispatchLog {
                     span.len,
                     span.start
                 );
+            }
+            PoolEvent::SetupFailed { index, error } => {
+                tracing::warn!(target: DISPATCH_TARGET, "worker #{index} works all the same: {error}");
             }
             PoolEvent::Restarted { index } => {
                 tracing::warn!(target: DISPATCH_TARGET, "worker #{index} restarted after panic");

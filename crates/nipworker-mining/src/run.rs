@@ -1,7 +1,7 @@
 //! A job's run on a pool.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nipworker_pool::{
     BatchContext, BatchReport, Done, EndReason, JobEnd, JobSpec, Next, Pool, PoolError, RangeTask,
@@ -122,8 +122,12 @@ impl Job {
         let left = self.time_left(&state);
         self.begin(&mut state, now);
         let epoch = state.epoch;
-        if spans.is_empty() {
-            let outcome = self.exhausted(&state);
+        let over = match (spans.is_empty(), left) {
+            (true, _) => Some(self.exhausted(&state)),
+            (false, Some(Duration::ZERO)) => Some(Outcome::TimedOut),
+            _ => None,
+        };
+        if let Some(outcome) = over {
             self.close(&mut state, Some(outcome), now);
             return Ok(());
         }
@@ -134,6 +138,8 @@ impl Job {
         spec.max_threads = self.request.limits.max_threads;
         // A timeout beyond what an instant can hold is no timeout.
         spec.deadline = left.and_then(|left| now.checked_add(left));
+        spec.idle = self.request.limits.idle;
+        spec.cpu_percent = self.request.limits.cpu_percent;
         spec.paused = paused;
         spec.initial_batch = hint.initial;
         spec.max_batch = hint.max;
@@ -152,6 +158,11 @@ impl Job {
                 if Self::has_run(&state) {
                     state.ticket = Some(ticket);
                 }
+                Ok(())
+            }
+            // Its time ran out on the way.
+            Err(PoolError::DeadlinePassed { .. }) => {
+                self.close(&mut state, Some(Outcome::TimedOut), now);
                 Ok(())
             }
             Err(error) => {

@@ -48,8 +48,10 @@ pub struct SyntheticFactory;
 const NAME: &str = "synthetic";
 /// Longest item in microseconds.
 const MAX_ITEM_US: u64 = 60_000_000;
-/// A cancelled item is left within this time.
-const SLICE_US: u64 = 500;
+/// A cancelled item that computes is left within this time …
+const SLICE_US: u64 = 50;
+/// … and one that sleeps within this: waking up more often would be work of its own.
+const NAP_US: u64 = 1_000;
 
 impl WorkloadFactory for SyntheticFactory {
     fn name(&self) -> &str {
@@ -106,7 +108,7 @@ impl Synthetic {
                     if ctx.is_cancelled() {
                         return false;
                     }
-                    std::thread::sleep(left.min(Duration::from_micros(2 * SLICE_US)));
+                    std::thread::sleep(left.min(Duration::from_micros(NAP_US)));
                 }
             }
         }

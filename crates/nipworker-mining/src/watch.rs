@@ -12,7 +12,7 @@ use futures::stream::StreamExt;
 
 use crate::job::Job;
 use crate::progress::{JobPhase, Outcome, Progress};
-use crate::request::JobId;
+use crate::request::{JobId, JobRequest};
 
 /// Watches a job without owning it: dropping a watch changes nothing.
 ///
@@ -51,6 +51,11 @@ impl JobWatch {
     /// The job's id.
     pub fn id(&self) -> JobId {
         self.job.id
+    }
+
+    /// What the job was asked to do.
+    pub fn request(&self) -> &JobRequest {
+        &self.job.request
     }
 
     /// The progress as of `now`.

@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpus;
 use crate::error::PoolError;
 use crate::observer::Observer;
+use crate::placement::{Placement, Plan, default_reserve, plan};
 
 /// Most threads a pool may have.
 pub const MAX_THREADS: usize = 1024;
+
+/// Highest nice value: the lowest priority that is not idle.
+const MAX_NICE: u8 = 19;
 
 /// How work reaches the threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,13 +33,20 @@ pub enum DispatchMode {
 /// Settings of a [`crate::Pool`]. They are fixed for its life.
 #[derive(Clone)]
 pub struct PoolConfig {
-    /// Number of worker threads, 1 to [`MAX_THREADS`]; `None` takes [`default_threads`]. More
-    /// threads than cores are allowed: the cores are then given out in turn.
+    /// Number of worker threads, 1 to [`MAX_THREADS`]; `None` takes one per CPU less the
+    /// `reserve`, or one per CPU that an explicit placement lists.
     pub threads: Option<usize>,
     /// Threads are named `PREFIX-00`, `PREFIX-01`, …; keep it to 12 bytes, Linux shows 15.
     pub name_prefix: String,
-    /// Whether each thread is bound to one core. Default: true.
-    pub pin: bool,
+    /// Which CPU each thread is bound to. More threads than CPUs are allowed: the CPUs are then
+    /// given out in turn. Default: [`Placement::Spread`] where the system binds threads.
+    pub placement: Placement,
+    /// CPUs left free: no thread is bound to them, and the default number of threads is so much
+    /// smaller. `None` leaves one where there are four or more and no number of threads is given.
+    pub reserve: Option<usize>,
+    /// Nice value of every thread, 0 to 19 (lowest priority); `None` leaves the process's. Linux
+    /// and Android only.
+    pub nice: Option<u8>,
     /// How work reaches the threads.
     pub dispatch: DispatchMode,
     /// Queued batches per thread below which the generator refills. Default: 2.
@@ -55,7 +67,9 @@ impl Default for PoolConfig {
         Self {
             threads: None,
             name_prefix: "worker".into(),
-            pin: true,
+            placement: Placement::default(),
+            reserve: None,
+            nice: None,
             dispatch: DispatchMode::Batched,
             low_water_per_thread: 2,
             high_water_per_thread: 4,
@@ -71,7 +85,9 @@ impl fmt::Debug for PoolConfig {
         f.debug_struct("PoolConfig")
             .field("threads", &self.threads)
             .field("name_prefix", &self.name_prefix)
-            .field("pin", &self.pin)
+            .field("placement", &self.placement)
+            .field("reserve", &self.reserve)
+            .field("nice", &self.nice)
             .field("dispatch", &self.dispatch)
             .field("low_water_per_thread", &self.low_water_per_thread)
             .field("high_water_per_thread", &self.high_water_per_thread)
@@ -82,11 +98,26 @@ impl fmt::Debug for PoolConfig {
 }
 
 impl PoolConfig {
-    /// The number of threads this config asks for, or why it is not valid.
-    pub(crate) fn validated_threads(&self) -> Result<usize, PoolError> {
-        let threads = self.threads.unwrap_or_else(default_threads);
-        if threads == 0 || threads > MAX_THREADS {
-            return Err(PoolError::Threads { threads, limit: MAX_THREADS });
+    /// The threads this config asks for and where they go, or why it is not valid.
+    pub(crate) fn validated(&self) -> Result<Plan, PoolError> {
+        let checked = |threads: usize| match threads {
+            1..=MAX_THREADS => Ok(()),
+            _ => Err(PoolError::Threads { threads, limit: MAX_THREADS }),
+        };
+        self.threads.map_or(Ok(()), checked)?;
+        self.validate_settings()?;
+        let plan = plan(&self.placement, self.reserve, self.threads, cpus::usable(), parallel())?;
+        checked(plan.threads)?;
+        Ok(plan)
+    }
+
+    fn validate_settings(&self) -> Result<(), PoolError> {
+        if let Some(nice) = self.nice.filter(|nice| *nice > MAX_NICE) {
+            return Err(PoolError::Setting {
+                name: "nice",
+                value: u64::from(nice),
+                allowed: "0 to 19",
+            });
         }
         if !(1..=1024).contains(&self.low_water_per_thread) {
             return Err(PoolError::Setting {
@@ -118,13 +149,19 @@ impl PoolConfig {
                 allowed: "at least 10 milliseconds",
             });
         }
-        Ok(threads)
+        Ok(())
     }
 }
 
-/// The number of threads a pool gets when none is given: the logical cores, less one where there
-/// are four or more, so that the rest of the program keeps a core.
+/// Threads that the system lets this process run at once.
+fn parallel() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The number of threads a pool gets when neither it nor a reserve nor a list of CPUs is given:
+/// the logical cores, less one where there are four or more, so that the rest of the program keeps
+/// a core.
 pub fn default_threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    if cores >= 4 { cores - 1 } else { cores }
+    let cores = parallel();
+    cores - default_reserve(cores)
 }

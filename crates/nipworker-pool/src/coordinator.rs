@@ -3,6 +3,7 @@
 //! It is never pinned, because a thread inherits the cores of the thread that starts it: only from
 //! here are workers started and replaced.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -10,19 +11,20 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use core_affinity::CoreId;
-
 use crate::caught::drop_quietly;
 use crate::error::PoolError;
 use crate::job::Settled;
 use crate::metrics::ThreadCounters;
 use crate::observer::PoolEvent;
-use crate::shared::Shared;
+use crate::shared::{Outlook, Shared};
+use crate::span::nanos;
 use crate::spec::EndReason;
+use crate::sync::lock;
 use crate::worker;
 
-/// While jobs are active the coordinator looks for lost threads at least this often. A thread that
-/// unwinds says so itself; this is for one that could not.
+/// While jobs are active the coordinator looks this often for lost threads and for threads that
+/// sleep beside work. A thread that unwinds says so itself, and work wakes its threads itself;
+/// this is for what could not.
 const WATCHDOG: Duration = Duration::from_secs(1);
 
 /// Longest time between two statistics; any instant can hold it.
@@ -32,13 +34,11 @@ const LONGEST_STATS: Duration = Duration::from_secs(365 * 24 * 3600);
 const AFTER_PANIC: Duration = Duration::from_millis(10);
 
 /// The body of the coordinator thread. `ready` hears whether all workers could be started.
-pub(crate) fn run(
-    shared: Arc<Shared>,
-    cores: Vec<CoreId>,
-    ready: SyncSender<Result<(), PoolError>>,
-) {
+pub(crate) fn run(shared: Arc<Shared>, cpus: Vec<usize>, ready: SyncSender<Result<(), PoolError>>) {
     worker::mark_thread();
-    let mut coordinator = Coordinator { shared, cores, handles: Vec::new(), next_stats: None };
+    let next_audit = Instant::now() + WATCHDOG;
+    let mut coordinator =
+        Coordinator { shared, cpus, handles: Vec::new(), stats_at_ns: 0, next_audit };
     let started = coordinator.start();
     let failed = started.is_err();
     if ready.send(started).is_err() || failed {
@@ -50,10 +50,11 @@ pub(crate) fn run(
 
 struct Coordinator {
     shared: Arc<Shared>,
-    cores: Vec<CoreId>,
+    cpus: Vec<usize>,
     handles: Vec<Option<JoinHandle<()>>>,
-    /// When the next statistics are due; `None` while there is no job.
-    next_stats: Option<Instant>,
+    /// Time with a running job at the last statistics.
+    stats_at_ns: u64,
+    next_audit: Instant,
 }
 
 impl Coordinator {
@@ -61,26 +62,38 @@ impl Coordinator {
         let threads = self.shared.threads();
         self.shared.tell(&PoolEvent::Spawned {
             threads,
-            cores: self.cores.len(),
+            cores: self.cpus.iter().collect::<BTreeSet<_>>().len(),
+            dispatch: self.shared.config.dispatch,
             low: self.shared.low_water(),
             high: threads * self.shared.config.high_water_per_thread,
         });
+        let (started, all) = std::sync::mpsc::sync_channel(threads);
         for index in 0..threads {
-            let handle = self.spawn(index).map_err(|source| PoolError::Spawn { index, source })?;
+            let handle = self
+                .spawn(index, Some(started.clone()))
+                .map_err(|source| PoolError::Spawn { index, source })?;
             self.handles.push(Some(handle));
+        }
+        for _ in 0..threads {
+            // Each thread answers, unless it dies on the way.
+            all.recv().unwrap_or(Err(PoolError::Closed))?;
         }
         Ok(())
     }
 
-    fn spawn(&self, index: usize) -> std::io::Result<JoinHandle<()>> {
+    fn spawn(
+        &self,
+        index: usize,
+        started: Option<SyncSender<Result<(), PoolError>>>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let shared = Arc::clone(&self.shared);
-        let core = match self.cores.len() {
+        let cpu = match self.cpus.len() {
             0 => None,
-            n => Some(self.cores[index % n]),
+            n => Some(self.cpus[index % n]),
         };
         std::thread::Builder::new()
             .name(format!("{}-{index:02}", shared.config.name_prefix))
-            .spawn(move || worker::run(&shared, index, core))
+            .spawn(move || worker::run(&shared, index, cpu, started))
     }
 
     fn turn(&mut self) {
@@ -107,10 +120,32 @@ impl Coordinator {
         let retry = self.replace_dead();
         let now = Instant::now();
         let deadline = self.shared.expire(now);
-        self.shared.fill_queue();
-        let stats = self.report_stats(now);
-        let watchdog = (retry || self.next_stats.is_some()).then_some(WATCHDOG);
-        [deadline, stats, watchdog].into_iter().flatten().min()
+        let fill = self.shared.fill_queue();
+        let stats = self.report_stats();
+        let jobs = self.shared.job_count() > 0;
+        if jobs && now >= self.next_audit {
+            self.next_audit = now + WATCHDOG;
+            self.audit();
+        }
+        let watchdog = (retry || jobs).then_some(WATCHDOG);
+        [deadline, fill, stats, watchdog].into_iter().flatten().min()
+    }
+
+    /// Looks for threads that sleep beside work, and wakes them.
+    fn audit(&self) {
+        let shared = &self.shared;
+        if shared.is_sequential() {
+            return;
+        }
+        let mut starving = false;
+        for (index, slot) in shared.slots.iter().enumerate() {
+            if shared.outlook(index) == Outlook::Work {
+                starving |= lock(&slot.counters.idle).suspect(shared.now_ns());
+            }
+        }
+        if starving {
+            shared.work.notify_all();
+        }
     }
 
     /// Replaces the threads that have died; true if one could not be replaced yet.
@@ -155,11 +190,14 @@ impl Coordinator {
             }
         }
         slot.dead.store(false, SeqCst);
-        match self.spawn(index) {
+        let retired = slot.retired.swap(false, SeqCst);
+        match self.spawn(index, None) {
             Ok(handle) => {
                 self.handles[index] = Some(handle);
-                ThreadCounters::add(&slot.counters.restarts, 1);
-                shared.tell(&PoolEvent::Restarted { index });
+                if !retired {
+                    ThreadCounters::add(&slot.counters.restarts, 1);
+                    shared.tell(&PoolEvent::Restarted { index });
+                }
                 true
             }
             Err(error) => {
@@ -170,21 +208,19 @@ impl Coordinator {
     }
 
     /// Sends statistics when they are due; says how long until the next.
-    fn report_stats(&mut self, now: Instant) -> Option<Duration> {
-        if self.shared.job_count() == 0 {
-            self.next_stats = None;
-            return None;
+    ///
+    /// The time between two counts only while a job is running.
+    fn report_stats(&mut self) -> Option<Duration> {
+        let every_ns = nanos(self.shared.config.stats_every.min(LONGEST_STATS));
+        let (active, total_ns) = self.shared.active_ns();
+        let mut since_ns = total_ns.saturating_sub(self.stats_at_ns);
+        if since_ns >= every_ns {
+            (self.stats_at_ns, since_ns) = (total_ns, 0);
+            if self.shared.config.observer.is_some() {
+                self.shared.tell(&PoolEvent::Stats(&self.shared.metrics()));
+            }
         }
-        let every = self.shared.config.stats_every.min(LONGEST_STATS);
-        let due = *self.next_stats.get_or_insert(now + every);
-        if due > now {
-            return Some(due - now);
-        }
-        self.next_stats = Some(now + every);
-        if self.shared.config.observer.is_some() {
-            self.shared.tell(&PoolEvent::Stats(&self.shared.metrics()));
-        }
-        Some(every)
+        active.then(|| Duration::from_nanos(every_ns - since_ns))
     }
 
     fn stop(&mut self) {

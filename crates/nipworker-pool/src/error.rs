@@ -30,6 +30,66 @@ pub enum PoolError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The placement names a CPU that is not there; take one of those that are.
+    #[error("cpu {cpu} does not exist, this process may use {allowed}")]
+    NoSuchCpu {
+        /// The CPU.
+        cpu: usize,
+        /// What may be used, as `0-3,8`.
+        allowed: String,
+    },
+    /// The placement names a CPU that is kept from this process (by a CPU set, a container, or
+    /// `taskset`); take one of those that are not.
+    #[error("this process may not use cpu {cpu}, it may use {allowed}")]
+    CpuNotAllowed {
+        /// The CPU.
+        cpu: usize,
+        /// What may be used, as `0-3,8`.
+        allowed: String,
+    },
+    /// The placement is an empty list.
+    #[error("the placement lists no cpu")]
+    NoCpu,
+    /// The reserve would leave nothing to work on.
+    #[error("a reserve of {reserve} leaves none of the {cpus} cpus of this process")]
+    Reserve {
+        /// CPUs to be left free.
+        reserve: usize,
+        /// CPUs there are.
+        cpus: usize,
+    },
+    /// The system did not let a thread be bound; `placement = "off"` does without.
+    #[error("cannot bind worker thread {index} to cpu {cpu}: {source}")]
+    Bind {
+        /// Which thread.
+        index: usize,
+        /// Which CPU.
+        cpu: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system did not let a thread take the nice value; a process may not lower its own.
+    #[error("cannot set worker thread {index} to nice {nice}: {source}")]
+    Nice {
+        /// Which thread.
+        index: usize,
+        /// The value.
+        nice: u8,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// This operating system has no such thing, or refuses it to this process.
+    #[error("this system does not offer {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The deadline of a job had passed when it was handed in.
+    #[error("the deadline of the job passed {} ms before it was handed in", late.as_millis())]
+    DeadlinePassed {
+        /// How long before.
+        late: std::time::Duration,
+    },
     /// The spans of a job overlap or are not in ascending order.
     #[error(
         "span {at} of the job starts at {start}, before the end {previous_end} of the one before it"

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 
 use crate::config::DispatchMode;
 use crate::observer::PoolEvent;
@@ -10,12 +11,16 @@ use crate::shared::Shared;
 use crate::sync::read;
 
 impl Shared {
-    /// Fills the queue. Only the coordinator calls it.
-    pub(crate) fn fill_queue(&self) {
+    /// Fills the queue. Only the coordinator calls it. Says after how long it must be called again,
+    /// if nothing else happens.
+    pub(crate) fn fill_queue(&self) -> Option<Duration> {
         // Cleared first: a worker that asks from here on is heard in the next round.
         self.refill_asked.store(false, SeqCst);
         match self.config.dispatch {
-            DispatchMode::Batched => self.fill_ahead(),
+            DispatchMode::Batched => {
+                self.fill_ahead();
+                None
+            }
             DispatchMode::Sequential => self.fill_one(),
         }
     }
@@ -48,26 +53,27 @@ impl Shared {
     }
 
     /// The sequential baseline: one item, and the next one after its result.
-    fn fill_one(&self) {
+    fn fill_one(&self) -> Option<Duration> {
         let jobs = read(&self.jobs);
         if jobs.iter().any(|job| job.is_occupied()) || !self.queue_rx.is_empty() {
-            return;
+            return None;
         }
-        let turn = schedule::pick(&jobs, |_| true).cloned();
+        let turn = schedule::pick(&jobs, |job| job.is_free_for(0)).cloned();
         drop(jobs);
-        let Some(job) = turn else { return };
+        let Some(job) = turn else { return self.throttled_for(0) };
         match job.claim(1, self.threads()) {
             None => self.settle(&job),
             Some(batch) => {
                 let items = batch.span.len;
                 if let Err(full) = self.queue_tx.try_send(Arc::new(batch)) {
                     self.return_unstarted(&full.into_inner(), None);
-                    return;
+                    return None;
                 }
                 self.report_fill(1, items);
                 self.work.notify_one();
             }
         }
+        None
     }
 
     fn report_fill(&self, batches: usize, items: u64) {

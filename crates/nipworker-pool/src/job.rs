@@ -13,11 +13,12 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::caught::{drop_caught, drop_quietly};
-use crate::sizer::{Sizer, tail};
+use crate::sizer::{Sizer, WALL_LIMIT_NS, tail};
 use crate::span::{Span, nanos};
 use crate::spec::{EndReason, JobEnd, JobSpec, JobStats, OnPanic, Priority};
 use crate::sync::lock;
 use crate::task::{AnyTask, BatchContext, BatchReport, Next, Settle};
+use crate::throttle::Throttle;
 
 const RUNNING: u8 = 0;
 const PAUSED: u8 = 1;
@@ -79,6 +80,15 @@ impl Gate {
     }
 }
 
+/// What a job has to know of its pool.
+pub(crate) struct Home {
+    pub(crate) started: Instant,
+    /// Thread CPU time of a batch.
+    pub(crate) target_ns: u64,
+    /// Threads among which a share of CPU time is divided: one in sequential mode.
+    pub(crate) places: usize,
+}
+
 /// The shared state of one job.
 ///
 /// The hot path (claim) needs no lock: `outstanding` is raised before the cursor moves, so whoever
@@ -95,6 +105,13 @@ pub(crate) struct JobCore {
     pub(crate) pass: AtomicU64,
     on_panic: OnPanic,
     max_threads: usize,
+    /// Whether its batches run only when nothing else wants the CPU.
+    pub(crate) idle: bool,
+    throttle: Option<Throttle>,
+    /// Start of the pool; the next field counts from it.
+    epoch: Instant,
+    /// Nanoseconds at which the generation changed last.
+    changed_ns: AtomicU64,
     state: AtomicU8,
     cursor: AtomicU64,
     cursor_end: u64,
@@ -113,7 +130,7 @@ impl JobCore {
         id: u64,
         spec: JobSpec,
         task: Arc<dyn AnyTask>,
-        target_ns: u64,
+        home: &Home,
         pass: u64,
     ) -> Self {
         let mut spans: VecDeque<Fragment> = spec
@@ -124,7 +141,19 @@ impl JobCore {
             .collect();
         let main = spans.pop_back().map_or(Span::new(0, 0), |fragment| fragment.span);
         let fragment_items = spans.iter().fold(0u64, |sum, f| sum.saturating_add(f.span.len));
-        let sizer = Sizer::new(spec.initial_batch, spec.max_batch, target_ns);
+        let max_threads = spec.max_threads.map_or(usize::MAX, NonZeroUsize::get);
+        let throttle = spec.cpu_percent.filter(|percent| *percent < 100).map(|percent| {
+            // Jobs with few places begin at different threads.
+            let first = (id % home.places as u64) as usize;
+            Throttle::new(percent, max_threads, first, home.places)
+        });
+        let longest = throttle.as_ref().map_or(u64::MAX, Throttle::longest_batch_ns);
+        let sizer = Sizer::new(
+            spec.initial_batch,
+            spec.max_batch,
+            home.target_ns.min(longest),
+            WALL_LIMIT_NS.min(longest),
+        );
         Self {
             id,
             name: spec.name,
@@ -134,7 +163,11 @@ impl JobCore {
             generation: AtomicU64::new(0),
             pass: AtomicU64::new(pass),
             on_panic: spec.on_panic,
-            max_threads: spec.max_threads.map_or(usize::MAX, NonZeroUsize::get),
+            max_threads,
+            idle: spec.idle,
+            throttle,
+            epoch: home.started,
+            changed_ns: AtomicU64::new(0),
             state: AtomicU8::new(if spec.paused { PAUSED } else { RUNNING }),
             cursor: AtomicU64::new(main.start),
             cursor_end: main.end(),
@@ -168,9 +201,51 @@ impl JobCore {
     }
 
     /// Whether threads take this job themselves instead of finding it in the queue: it must start
-    /// at once, or it must not run on more threads than it may.
+    /// at once, or it must not run on more threads, or for more of their time, than it may.
     pub(crate) fn is_direct(&self, threads: usize) -> bool {
-        self.priority == Priority::Urgent || self.is_limited(threads)
+        self.priority == Priority::Urgent || self.is_held_back(threads)
+    }
+
+    /// Whether its own limits keep it from the share that its weight would give it.
+    pub(crate) fn is_held_back(&self, threads: usize) -> bool {
+        self.is_limited(threads) || self.throttle.is_some()
+    }
+
+    /// Pool time from which `thread` may work on it, as far as its share of CPU time goes; `None`
+    /// if it never may.
+    pub(crate) fn free_at(&self, thread: usize) -> Option<u64> {
+        self.throttle.as_ref().map_or(Some(0), |throttle| throttle.free_at(thread))
+    }
+
+    /// Whether its share of CPU time lets `thread` work on it now.
+    pub(crate) fn is_free_for(&self, thread: usize) -> bool {
+        self.throttle.as_ref().is_none_or(|throttle| {
+            throttle.free_at(thread).is_some_and(|at| at <= nanos(self.epoch.elapsed()))
+        })
+    }
+
+    /// Notes that `thread` has worked on it from that pool time until now.
+    pub(crate) fn worked(&self, thread: usize, from_ns: u64) {
+        if let Some(throttle) = &self.throttle {
+            throttle.worked(thread, from_ns, nanos(self.epoch.elapsed()));
+        }
+    }
+
+    /// Whether a job switch reached this batch, and how many nanoseconds ago it was ordered.
+    pub(crate) fn switched_ns_ago(&self, batch: &Batch) -> Option<u64> {
+        let switched = !self.is_current(batch);
+        let ago = || nanos(self.epoch.elapsed()).saturating_sub(self.changed_ns.load(Relaxed));
+        switched.then(ago)
+    }
+
+    fn change_generation(&self) {
+        self.changed_ns.store(nanos(self.epoch.elapsed()), Relaxed);
+        self.generation.fetch_add(1, SeqCst);
+    }
+
+    /// Whether it wants threads: it neither stands still nor has it ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.load(SeqCst) == RUNNING
     }
 
     /// Whether a batch of it is out.
@@ -414,7 +489,7 @@ impl JobCore {
         }
         gate.cause = Some(cause);
         self.state.store(STOPPING, SeqCst);
-        self.generation.fetch_add(1, SeqCst);
+        self.change_generation();
     }
 
     /// Stops handing out work; what is running commits what it has done. False if it was not
@@ -423,7 +498,7 @@ impl JobCore {
         let _gate = lock(&self.gate);
         let paused = self.state.compare_exchange(RUNNING, PAUSED, SeqCst, SeqCst).is_ok();
         if paused {
-            self.generation.fetch_add(1, SeqCst);
+            self.change_generation();
         }
         paused
     }

@@ -47,16 +47,20 @@
 mod caught;
 mod config;
 mod coordinator;
+mod cpus;
 mod error;
 mod event_count;
 mod feed;
 mod histogram;
+mod idle;
 mod job;
 mod metrics;
 mod observer;
 mod os;
 mod parallel;
+mod placement;
 mod pool;
+mod recent;
 mod schedule;
 mod shared;
 mod sizer;
@@ -65,6 +69,7 @@ mod span;
 mod spec;
 mod sync;
 mod task;
+mod throttle;
 mod ticket;
 mod worker;
 
@@ -73,6 +78,7 @@ pub use error::{BatchError, PoolError};
 pub use metrics::{PoolMetrics, ThreadMetrics};
 pub use observer::{Observer, PoolEvent};
 pub use parallel::BatchFuture;
+pub use placement::Placement;
 pub use pool::Pool;
 pub use span::Span;
 pub use spec::{EndReason, JobEnd, JobSpec, JobStats, OnPanic, Priority};
@@ -84,4 +90,10 @@ pub use ticket::JobTicket;
 /// Benches use it to compare the pool with a static split on the same clock.
 pub fn thread_cpu_ns() -> u64 {
     os::thread_cpu_ns()
+}
+
+/// Whether jobs may ask for idle scheduling ([`JobSpec::idle`]) on this system. It is tried once
+/// per process, on a thread that ends at once.
+pub fn idle_supported() -> bool {
+    os::has_idle()
 }

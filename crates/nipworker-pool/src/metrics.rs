@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
+use crate::idle::Idle;
 use crate::os::Switches;
+use crate::recent::Recent;
 
 /// What one worker thread has done. Counters go on over a restart of the thread, except
 /// `cpu_ns` and the context switches, which belong to the thread that runs now.
@@ -26,14 +28,25 @@ pub struct ThreadMetrics {
     pub attempts: u64,
     /// Wall nanoseconds inside batches.
     pub busy_ns: u64,
-    /// Nanoseconds it waited while a job had work left, including the wake-up when a job came.
+    /// Nanoseconds from the moment there was work for it to the moment it took some, starvation
+    /// not included: waking up. It grows where there are more threads than cores, because the
+    /// system lets a thread that was woken wait for a core.
     pub idle_with_job_ns: u64,
     /// Nanoseconds it waited because nothing was left to do.
     pub idle_no_job_ns: u64,
-    /// Times it began to wait although a job had work left.
+    /// Times it starved.
     pub starvation_events: u64,
-    /// Nanoseconds of those waits.
+    /// Nanoseconds it starved: it did not work, a running job had work that nobody had claimed,
+    /// and nothing had woken it.
+    ///
+    /// That is the rule in sequential mode, and otherwise the time from the death of the thread
+    /// to its replacement, or a lost wake-up, which the coordinator looks for every second, makes
+    /// good and books here. What it cannot show: time inside a batch, however slow, is busy time,
+    /// and a thread that was woken and waits for a core is idle with a job.
     pub starved_ns: u64,
+    /// Nanoseconds it slept because the jobs with work left were at their share of CPU time
+    /// ([`JobSpec::cpu_percent`](crate::JobSpec::cpu_percent)); neither idle nor starved.
+    pub throttled_ns: u64,
     /// Batches it cut itself because the queue was empty.
     pub self_refills: u64,
     /// Batches dropped because their job had ended.
@@ -74,6 +87,21 @@ pub struct PoolMetrics {
     pub starvation_events: u64,
     /// Sum of the threads' starved nanoseconds.
     pub starved_ns: u64,
+    /// Sum of the threads' throttled nanoseconds.
+    pub throttled_ns: u64,
+    /// Nanoseconds during which some job was running (neither paused nor ended).
+    pub active_ns: u64,
+    /// Items per second over the last second, or since the start of the pool.
+    pub rate_1s: f64,
+    /// Items per second over the last ten seconds, or since the start of the pool.
+    pub rate_10s: f64,
+    /// Items per second over the last minute, or since the start of the pool.
+    pub rate_60s: f64,
+    /// Median nanoseconds from a cancel, a stop or a pause to the moment a thread that was inside
+    /// the job has left it.
+    pub switch_p50_ns: u64,
+    /// 99th percentile of the same.
+    pub switch_p99_ns: u64,
     /// Median nanoseconds from a thread being free (and work being there) to its next batch.
     pub dispatch_p50_ns: u64,
     /// 99th percentile of the same.
@@ -103,6 +131,7 @@ pub(crate) struct ThreadCounters {
     pub(crate) busy_ns: AtomicU64,
     /// Locked when the thread goes to sleep and when it wakes up, never in between.
     pub(crate) idle: Mutex<Idle>,
+    pub(crate) recent: Recent,
     pub(crate) self_refills: AtomicU64,
     pub(crate) stale: AtomicU64,
     pub(crate) panics: AtomicU64,
@@ -113,51 +142,6 @@ pub(crate) struct ThreadCounters {
     /// Pool time of the start of the last batch, plus one; 0 before the first.
     pub(crate) last_start: AtomicU64,
     pub(crate) last_end: AtomicU64,
-}
-
-/// The times a thread has waited, the wait it is in included.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Idle {
-    with_job_ns: u64,
-    no_job_ns: u64,
-    starvation_events: u64,
-    starved_ns: u64,
-    /// Pool time at which the present wait began, and whether it began with work to claim.
-    waiting: Option<(u64, bool)>,
-}
-
-impl Idle {
-    /// A wait begins at pool time `now_ns`.
-    pub(crate) fn begin(&mut self, now_ns: u64, starved: bool) {
-        self.waiting = Some((now_ns, starved));
-    }
-
-    /// The wait ends; says how long it was, and how much of it there was work. `work_since` is
-    /// the pool time, plus one, since when there has been work; 0 if there is none.
-    pub(crate) fn end(&mut self, now_ns: u64, work_since: u64) -> (u64, u64) {
-        let Some((from_ns, starved)) = self.waiting.take() else { return (0, 0) };
-        let waited_ns = now_ns.saturating_sub(from_ns);
-        // Work that appeared during the wait splits it.
-        let with_job = match work_since {
-            0 if starved => waited_ns,
-            0 => 0,
-            since => waited_ns.saturating_sub((since - 1).saturating_sub(from_ns)),
-        };
-        self.with_job_ns += with_job;
-        self.no_job_ns += waited_ns - with_job;
-        if starved {
-            self.starvation_events += 1;
-            self.starved_ns += waited_ns;
-        }
-        (waited_ns, with_job)
-    }
-
-    /// The times as of `now_ns`.
-    fn as_of(&self, now_ns: u64, work_since: u64) -> Self {
-        let mut idle = self.clone();
-        idle.end(now_ns, work_since);
-        idle
-    }
 }
 
 /// A thread counts as active for this long after its last batch.
@@ -191,6 +175,7 @@ impl ThreadCounters {
             idle_no_job_ns: idle.no_job_ns,
             starvation_events: idle.starvation_events,
             starved_ns: idle.starved_ns,
+            throttled_ns: idle.throttled_ns,
             self_refills: self.self_refills.load(Relaxed),
             stale: self.stale.load(Relaxed),
             panics: self.panics.load(Relaxed),

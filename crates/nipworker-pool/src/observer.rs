@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::DispatchMode;
+use crate::error::PoolError;
 use crate::metrics::PoolMetrics;
 use crate::span::Span;
 
@@ -22,8 +24,10 @@ pub enum PoolEvent<'a> {
     Spawned {
         /// Number of worker threads.
         threads: usize,
-        /// Number of cores they are spread over.
+        /// Number of CPUs they are bound to; 0 if they are not bound.
         cores: usize,
+        /// How work reaches them.
+        dispatch: DispatchMode,
         /// Low water mark of the queue, in batches.
         low: usize,
         /// High water mark of the queue, in batches.
@@ -35,6 +39,14 @@ pub enum PoolEvent<'a> {
         index: usize,
         /// The core it is bound to, if binding was asked for and worked.
         core: Option<usize>,
+    },
+    /// A thread that replaces another, or that changes between idle and other jobs, could not be
+    /// set up as it should be; it works all the same.
+    SetupFailed {
+        /// Its index.
+        index: usize,
+        /// What did not work.
+        error: &'a PoolError,
     },
     /// The generator has put batches into the queue.
     Filled {

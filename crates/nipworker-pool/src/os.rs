@@ -1,4 +1,7 @@
-//! What the operating system knows about the calling thread.
+//! What the operating system knows about the calling thread, and lets it be.
+
+use std::io;
+use std::sync::OnceLock;
 
 /// Context switches of the calling thread since it started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +33,6 @@ pub(crate) fn thread_cpu_ns() -> u64 {
 
 /// Nanoseconds since the first call in this process.
 fn wall_ns() -> u64 {
-    use std::sync::OnceLock;
     use std::time::Instant;
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     u64::try_from(EPOCH.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
@@ -55,6 +57,59 @@ pub(crate) fn thread_switches() -> Switches {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn thread_switches() -> Switches {
     Switches::default()
+}
+
+/// Gives the calling thread alone a nice value.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn set_nice(nice: u8) -> io::Result<()> {
+    // On Linux 0 is the calling thread, not its process.
+    // SAFETY: the call takes no pointer.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, libc::c_int::from(nice)) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives the calling thread alone a nice value.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn set_nice(_nice: u8) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether this system has nice values for single threads.
+pub(crate) const HAS_NICE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Lets the calling thread run only when nothing else wants the CPU, or as others again.
+///
+/// Without privileges Linux refuses the way back.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn set_idle(idle: bool) -> io::Result<()> {
+    // SAFETY: sched_param is plain integers, for which all-zero bytes are a valid value; the
+    // priority of both policies is 0.
+    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
+    // The plain system call: some C libraries keep the function only as a refusal.
+    // SAFETY: `parameter` is valid for the length of the call; 0 is the calling thread.
+    match unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameter) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Lets the calling thread run only when nothing else wants the CPU, or as others again.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn set_idle(_idle: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a thread of this process can be made idle; tried once, on a thread of its own.
+pub(crate) fn has_idle() -> bool {
+    static HAS_IDLE: OnceLock<bool> = OnceLock::new();
+    *HAS_IDLE.get_or_init(|| {
+        let probe = std::thread::Builder::new().name("idle-probe".into());
+        let tried = probe.spawn(|| set_idle(true).is_ok());
+        tried.is_ok_and(|thread| thread.join().unwrap_or(false))
+    })
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! The pool as its owner sees it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-
-use core_affinity::CoreId;
 
 use crate::config::{DispatchMode, PoolConfig};
 use crate::coordinator;
 use crate::error::PoolError;
 use crate::metrics::PoolMetrics;
+use crate::os;
+use crate::placement::Plan;
 use crate::shared::Shared;
 use crate::spec::JobSpec;
 use crate::sync::lock;
@@ -40,25 +40,24 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// The cores this process may use. They are read once, before any thread is bound: a bound thread
-/// would see its own core only.
-fn core_ids() -> &'static [CoreId] {
-    static CORES: OnceLock<Vec<CoreId>> = OnceLock::new();
-    CORES.get_or_init(|| core_affinity::get_core_ids().unwrap_or_default())
-}
-
 impl Pool {
-    /// Starts the threads. It returns when all of them have been created.
+    /// Starts the threads. It returns when all of them run, each on its CPU and with its nice
+    /// value.
     ///
-    /// Call it from a thread that is not bound to a core: threads inherit the binding.
+    /// Without a placement the threads inherit the binding of the thread that calls this.
     ///
     /// # Errors
     ///
-    /// [`PoolError::Threads`] or [`PoolError::Setting`] for a config outside its limits,
-    /// [`PoolError::Spawn`] if the system gives no thread.
+    /// [`PoolError::Threads`] or [`PoolError::Setting`] for a config outside its limits;
+    /// [`PoolError::NoSuchCpu`], [`PoolError::CpuNotAllowed`], [`PoolError::NoCpu`],
+    /// [`PoolError::Reserve`] or [`PoolError::Bind`] if the CPUs cannot be had;
+    /// [`PoolError::Nice`] if the system refuses the nice value; [`PoolError::Unsupported`] if it
+    /// has no such thing; [`PoolError::Spawn`] if it gives no thread.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
-        let threads = config.validated_threads()?;
-        let cores = if config.pin { core_ids().to_vec() } else { Vec::new() };
+        let Plan { threads, cpus } = config.validated()?;
+        if config.nice.is_some() && !os::HAS_NICE {
+            return Err(PoolError::Unsupported { what: "nice values of threads" });
+        }
         let name = format!("{}-feed", config.name_prefix);
         let shared = Arc::new(Shared::new(config, threads));
         let (ready_tx, ready_rx) = std::sync::mpsc::sync_channel(1);
@@ -66,7 +65,7 @@ impl Pool {
             .name(name)
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || coordinator::run(shared, cores, ready_tx)
+                move || coordinator::run(shared, cpus, ready_tx)
             })
             .map_err(|source| PoolError::Spawn { index: 0, source })?;
         let pool =
@@ -94,8 +93,10 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`PoolError::Spans`] for spans that overlap or are not in order,
-    /// [`PoolError::TooManyJobs`] above 65,536 jobs, [`PoolError::Closed`] after a shutdown.
+    /// [`PoolError::Spans`] for spans that overlap or are not in order, [`PoolError::Setting`] for
+    /// a share of CPU time that is not 1 to 100 percent, [`PoolError::DeadlinePassed`],
+    /// [`PoolError::Unsupported`] where a job cannot be idle, [`PoolError::TooManyJobs`] above
+    /// 65,536 jobs, [`PoolError::Closed`] after a shutdown.
     pub fn submit<T: RangeTask>(
         &self,
         spec: JobSpec,

@@ -20,11 +20,11 @@ pub(crate) fn pick(
 /// Where a job starts, or goes on after a pause: level with the one that has had least, so that
 /// it neither waits for what the others had before it came nor is owed anything.
 ///
-/// A job that stands still, or that its own limit of threads holds back, has had less than its
+/// A job that stands still, or that its own limits hold back, has had less than its
 /// share by its own doing: it sets no level. Where nothing else is there, the one that has had
 /// most does, so that no job that is at work has to wait until the newcomer has caught up.
 pub(crate) fn entry_pass(jobs: &[Arc<JobCore>], threads: usize) -> u64 {
     let passes = |job: &Arc<JobCore>| job.pass.load(Relaxed);
-    let takers = jobs.iter().filter(|job| job.claimable() && !job.is_limited(threads));
+    let takers = jobs.iter().filter(|job| job.claimable() && !job.is_held_back(threads));
     takers.map(passes).min().or_else(|| jobs.iter().map(passes).max()).unwrap_or(0)
 }

@@ -14,7 +14,7 @@ use crate::config::{DispatchMode, PoolConfig};
 use crate::error::PoolError;
 use crate::event_count::EventCount;
 use crate::histogram::Histogram;
-use crate::job::{Batch, JobCore};
+use crate::job::{Batch, Home, JobCore};
 use crate::metrics::{PoolCounters, PoolMetrics, ThreadCounters, fairness};
 use crate::observer::PoolEvent;
 use crate::schedule;
@@ -33,9 +33,29 @@ pub(crate) struct Slot {
     /// The batch the thread has taken and not put down yet.
     pub(crate) lease: Mutex<Option<Arc<Batch>>>,
     pub(crate) dead: AtomicBool,
+    /// Whether the thread ended of its own accord, to be replaced by a fresh one.
+    pub(crate) retired: AtomicBool,
     /// Set by `Pool::kill_thread`.
     #[cfg(feature = "chaos")]
     pub(crate) kill: AtomicBool,
+}
+
+/// What a thread would find if it looked for work now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// A batch.
+    Work,
+    /// Jobs that it may work on only from this pool time on.
+    Throttled(u64),
+    /// Nothing.
+    Nothing,
+}
+
+/// Since when there has been a job that wants threads, and for how long there was before.
+#[derive(Debug, Default)]
+struct Activity {
+    since_ns: Option<u64>,
+    before_ns: u64,
 }
 
 /// The state behind a [`crate::Pool`].
@@ -52,6 +72,9 @@ pub(crate) struct Shared {
     pub(crate) shutdown: AtomicBool,
     pub(crate) counters: PoolCounters,
     pub(crate) dispatch: Histogram,
+    /// From a cancel or a pause to the moment a thread has left the job.
+    pub(crate) switches: Histogram,
+    activity: Mutex<Activity>,
     pub(crate) jobs: RwLock<Vec<Arc<JobCore>>>,
     direct_jobs: AtomicUsize,
     next_job: AtomicU64,
@@ -79,6 +102,8 @@ impl Shared {
             shutdown: AtomicBool::new(false),
             counters: PoolCounters::default(),
             dispatch: Histogram::new(),
+            switches: Histogram::new(),
+            activity: Mutex::default(),
             jobs: RwLock::new(Vec::new()),
             direct_jobs: AtomicUsize::new(0),
             next_job: AtomicU64::new(1),
@@ -121,7 +146,11 @@ impl Shared {
         task: Arc<dyn AnyTask>,
     ) -> Result<Arc<JobCore>, PoolError> {
         spec.validate()?;
-        let target_ns = nanos(self.config.target_batch);
+        let home = Home {
+            started: self.started,
+            target_ns: nanos(self.config.target_batch),
+            places: if self.is_sequential() { 1 } else { self.threads() },
+        };
         let mut jobs = write(&self.jobs);
         // Looked at under the lock: the coordinator stops all jobs under it after the flag is up.
         if self.shutdown.load(SeqCst) {
@@ -132,7 +161,7 @@ impl Shared {
         }
         let id = self.next_job.fetch_add(1, Relaxed);
         let pass = schedule::entry_pass(&jobs, self.threads());
-        let job = Arc::new(JobCore::new(id, spec, task, target_ns, pass));
+        let job = Arc::new(JobCore::new(id, spec, task, &home, pass));
         if job.is_direct(self.threads()) {
             self.direct_jobs.fetch_add(1, SeqCst);
         }
@@ -140,9 +169,39 @@ impl Shared {
         // Together with the job: a thread that sees the job sees that something has come.
         self.work.touch();
         drop(jobs);
+        self.note_activity();
         self.work_appeared();
         self.settle(&job);
         Ok(job)
+    }
+
+    /// Stops handing out a job's work; false if it was not running.
+    pub(crate) fn pause(&self, job: &JobCore) -> bool {
+        let paused = job.pause();
+        self.note_activity();
+        paused
+    }
+
+    /// Notes whether any job wants threads.
+    fn note_activity(&self) {
+        let mut activity = lock(&self.activity);
+        let active = read(&self.jobs).iter().any(|job| job.is_running());
+        let now = self.now_ns();
+        match activity.since_ns {
+            None if active => activity.since_ns = Some(now),
+            Some(since) if !active => {
+                activity.before_ns += now.saturating_sub(since);
+                activity.since_ns = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether any job wants threads, and nanoseconds for which any has since the pool started.
+    pub(crate) fn active_ns(&self) -> (bool, u64) {
+        let activity = lock(&self.activity);
+        let present = activity.since_ns.map(|since| self.now_ns().saturating_sub(since));
+        (present.is_some(), activity.before_ns + present.unwrap_or(0))
     }
 
     /// Lets a paused job go on, level with the others. False if it was not paused.
@@ -150,6 +209,7 @@ impl Shared {
         let pass = schedule::entry_pass(&read(&self.jobs), self.threads());
         let resumed = job.resume(pass);
         if resumed {
+            self.note_activity();
             self.work_appeared();
         }
         resumed
@@ -172,13 +232,40 @@ impl Shared {
         if job.is_direct(self.threads()) {
             self.direct_jobs.fetch_sub(1, SeqCst);
         }
+        self.note_activity();
         job.announce(&end);
         self.coordinator.notify_all();
     }
 
-    /// Whether a thread that asks now would get something.
-    pub(crate) fn any_claimable(&self) -> bool {
+    /// Whether any thread that asks now could get something, its share of time aside.
+    fn any_claimable(&self) -> bool {
         read(&self.jobs).iter().any(|job| job.claimable())
+    }
+
+    /// What the worker `index` would find now.
+    pub(crate) fn outlook(&self, index: usize) -> Outlook {
+        let index = if self.is_sequential() { 0 } else { index };
+        let now = self.now_ns();
+        let mut throttled: Option<u64> = None;
+        for job in read(&self.jobs).iter().filter(|job| job.claimable()) {
+            match job.free_at(index) {
+                Some(at) if at <= now => return Outlook::Work,
+                Some(at) => throttled = Some(throttled.map_or(at, |other| other.min(at))),
+                None => {}
+            }
+        }
+        throttled.map_or(Outlook::Nothing, Outlook::Throttled)
+    }
+
+    /// How long the worker `index` must stay away from all there is to do.
+    pub(crate) fn throttled_for(&self, index: usize) -> Option<Duration> {
+        match self.outlook(index) {
+            Outlook::Throttled(at) => {
+                Some(Duration::from_nanos(at.saturating_sub(self.now_ns()).max(1)))
+            }
+            Outlook::Work => Some(Duration::from_nanos(1)),
+            Outlook::Nothing => None,
+        }
     }
 
     /// Pool time, plus one, since when there has been work; 0 if there is none.
@@ -203,7 +290,7 @@ impl Shared {
     pub(crate) fn next_batch(&self, index: usize) -> Option<Arc<Batch>> {
         if !self.is_sequential()
             && self.direct_jobs.load(SeqCst) > 0
-            && let Some(batch) = self.claim_direct()
+            && let Some(batch) = self.claim_direct(index)
         {
             return Some(batch);
         }
@@ -211,7 +298,7 @@ impl Shared {
             return Some(batch);
         }
         if !self.is_sequential()
-            && let Some(batch) = self.claim_best(|_| true)
+            && let Some(batch) = self.claim_best(index)
         {
             ThreadCounters::add(&self.slots[index].counters.self_refills, 1);
             return Some(batch);
@@ -221,17 +308,17 @@ impl Shared {
     }
 
     /// A batch of the job whose turn it is, if that is one that passes the queue.
-    fn claim_direct(&self) -> Option<Arc<Batch>> {
+    fn claim_direct(&self, index: usize) -> Option<Arc<Batch>> {
         let threads = self.threads();
-        let turn = schedule::pick(&read(&self.jobs), |_| true).cloned()?;
+        let turn = schedule::pick(&read(&self.jobs), |job| job.is_free_for(index)).cloned()?;
         if turn.is_direct(threads) { self.claim_from(&turn) } else { None }
     }
 
-    /// A batch of the job whose turn it is among those `allowed`.
-    fn claim_best(&self, allowed: impl Fn(&JobCore) -> bool) -> Option<Arc<Batch>> {
+    /// A batch of the job whose turn it is among those that the worker `index` may work on.
+    fn claim_best(&self, index: usize) -> Option<Arc<Batch>> {
         loop {
             // A job that gives nothing has changed meanwhile and is not picked again.
-            let job = schedule::pick(&read(&self.jobs), &allowed).cloned()?;
+            let job = schedule::pick(&read(&self.jobs), |job| job.is_free_for(index)).cloned()?;
             if let Some(batch) = self.claim_from(&job) {
                 return Some(batch);
             }
@@ -327,6 +414,11 @@ impl Shared {
     pub(crate) fn metrics(&self) -> PoolMetrics {
         let now = self.now_ns();
         let work_since = self.work_since();
+        let rate = |seconds| {
+            let sum: u64 = self.slots.iter().map(|s| s.counters.recent.within(now, seconds)).sum();
+            let covered = now.clamp(1, seconds * 1_000_000_000);
+            sum as f64 * 1e9 / covered as f64
+        };
         let threads: Vec<_> = self
             .slots
             .iter()
@@ -346,6 +438,13 @@ impl Shared {
             low_water_hits: self.counters.low_water_hits.load(Relaxed),
             starvation_events: threads.iter().map(|t| t.starvation_events).sum(),
             starved_ns: threads.iter().map(|t| t.starved_ns).sum(),
+            throttled_ns: threads.iter().map(|t| t.throttled_ns).sum(),
+            active_ns: self.active_ns().1,
+            rate_1s: rate(1),
+            rate_10s: rate(10),
+            rate_60s: rate(60),
+            switch_p50_ns: self.switches.quantile(0.5),
+            switch_p99_ns: self.switches.quantile(0.99),
             dispatch_p50_ns: self.dispatch.quantile(0.5),
             dispatch_p99_ns: self.dispatch.quantile(0.99),
             fairness_min_max,

@@ -4,7 +4,7 @@
 const EWMA_WEIGHT: f64 = 0.2;
 /// Wall time that a batch may take at most, for items that wait instead of computing: their CPU
 /// time says nothing about how long a batch keeps its results back.
-const WALL_LIMIT_NS: f64 = 50_000_000.0;
+pub(crate) const WALL_LIMIT_NS: u64 = 50_000_000;
 /// Growth per step, so that one bad measurement cannot make a batch that never ends.
 const MAX_GROWTH: u64 = 2;
 
@@ -12,6 +12,7 @@ const MAX_GROWTH: u64 = 2;
 #[derive(Debug)]
 pub(crate) struct Sizer {
     target_ns: f64,
+    wall_limit_ns: f64,
     max: u64,
     current: u64,
     cpu_ns_per_item: Option<f64>,
@@ -20,10 +21,13 @@ pub(crate) struct Sizer {
 
 impl Sizer {
     /// A sizer that starts at `initial` items and stays within `1 ..= max`.
-    pub(crate) fn new(initial: u64, max: u64, target_ns: u64) -> Self {
+    ///
+    /// A batch should take `target_ns` of CPU time and at most `wall_limit_ns` of wall time.
+    pub(crate) fn new(initial: u64, max: u64, target_ns: u64, wall_limit_ns: u64) -> Self {
         let max = max.max(1);
         Self {
             target_ns: target_ns as f64,
+            wall_limit_ns: wall_limit_ns as f64,
             max,
             current: initial.clamp(1, max),
             cpu_ns_per_item: None,
@@ -64,7 +68,7 @@ impl Sizer {
             }
         }
         let by_cpu = self.target_ns / self.cpu_ns_per_item().max(1e-3);
-        let by_wall = (WALL_LIMIT_NS / self.wall_ns_per_item.max(1e-3)).max(1.0);
+        let by_wall = (self.wall_limit_ns / self.wall_ns_per_item.max(1e-3)).max(1.0);
         // `as` saturates, so an absurd quotient becomes the maximum.
         let ideal = by_cpu.min(by_wall) as u64;
         // A batch shorter than the size in force says nothing about growing beyond it.
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_batch_grows_to_the_target_by_at_most_a_doubling_per_step() {
-        let mut sizer = Sizer::new(1, 1_000_000, TARGET);
+        let mut sizer = Sizer::new(1, 1_000_000, TARGET, WALL_LIMIT_NS);
         let mut last = sizer.current();
         for _ in 0..20 {
             let n = sizer.current();
@@ -103,14 +107,14 @@ mod tests {
 
     #[test]
     fn a_batch_shrinks_at_once_when_items_become_slow() {
-        let mut sizer = Sizer::new(1_000_000, 1_000_000, TARGET);
+        let mut sizer = Sizer::new(1_000_000, 1_000_000, TARGET, WALL_LIMIT_NS);
         sizer.record(1_000_000, 1_000_000_000, 1_000_000_000);
         assert_eq!(sizer.current(), 2_000);
     }
 
     #[test]
     fn items_that_only_wait_do_not_make_endless_batches() {
-        let mut sizer = Sizer::new(1, 1_000_000, TARGET);
+        let mut sizer = Sizer::new(1, 1_000_000, TARGET, WALL_LIMIT_NS);
         for _ in 0..20 {
             let n = sizer.current();
             sizer.record(n, n * 100, n * 10_000_000);
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_limits_hold_for_items_that_cost_nothing_and_for_items_that_cost_seconds() {
-        let mut sizer = Sizer::new(7, 1_000_000, TARGET);
+        let mut sizer = Sizer::new(7, 1_000_000, TARGET, WALL_LIMIT_NS);
         for _ in 0..40 {
             sizer.record(sizer.current(), 0, 0);
         }

@@ -2,11 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::PoolError;
+use crate::os;
 use crate::span::Span;
 
 /// Share of the threads that a job gets while others compete.
@@ -62,8 +63,20 @@ pub struct JobSpec {
     pub priority: Priority,
     /// Most threads that may work on it at once; `None` is all.
     pub max_threads: Option<NonZeroUsize>,
-    /// When it is ended with [`EndReason::TimedOut`].
+    /// When it is ended with [`EndReason::TimedOut`]; a job whose deadline has passed is refused.
     pub deadline: Option<Instant>,
+    /// Whether threads run only when nothing else on the machine wants their CPU (`SCHED_IDLE`)
+    /// while they work on it. Linux and Android only; refused elsewhere. On a busy machine its
+    /// batches stand still for as long as others compute, and its end waits for them.
+    pub idle: bool,
+    /// Share of wall time, in percent (1 to 100), that each thread works on it at most; `None` is
+    /// all. A thread that has worked `t` on it leaves it for `t · (100 − percent) / percent`:
+    /// it works for other jobs meanwhile, or sleeps ([`ThreadMetrics::throttled_ns`]). Batches
+    /// are cut so that work and pause together take about 50 ms, unless one item takes longer.
+    /// With `max_threads` below the pool's, only as many threads take part at all.
+    ///
+    /// [`ThreadMetrics::throttled_ns`]: crate::ThreadMetrics::throttled_ns
+    pub cpu_percent: Option<u8>,
     /// Items in the first batch; later ones follow the measured speed. Default: 1.
     pub initial_batch: u64,
     /// Most items in a batch. Default: 1,000,000.
@@ -87,6 +100,8 @@ impl JobSpec {
             priority: Priority::default(),
             max_threads: None,
             deadline: None,
+            idle: false,
+            cpu_percent: None,
             initial_batch: 1,
             max_batch: Self::DEFAULT_MAX_BATCH,
             on_panic: OnPanic::default(),
@@ -103,6 +118,20 @@ impl JobSpec {
                     previous_end: pair[0].end(),
                 });
             }
+        }
+        if let Some(percent) = self.cpu_percent.filter(|percent| !(1..=100).contains(percent)) {
+            return Err(PoolError::Setting {
+                name: "cpu_percent",
+                value: u64::from(percent),
+                allowed: "1 to 100 percent",
+            });
+        }
+        if self.idle && !os::has_idle() {
+            return Err(PoolError::Unsupported { what: "idle scheduling of a thread" });
+        }
+        let late = self.deadline.map_or(Duration::ZERO, |deadline| deadline.elapsed());
+        if !late.is_zero() {
+            return Err(PoolError::DeadlinePassed { late });
         }
         Ok(())
     }

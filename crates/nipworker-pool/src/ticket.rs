@@ -38,7 +38,7 @@ impl JobTicket {
     /// Stops handing out work. Batches that are running keep what they have done, the rest of
     /// them is handed out again after [`resume`](Self::resume). False if the job was not running.
     pub fn pause(&self) -> bool {
-        self.job.pause()
+        self.shared.pause(&self.job)
     }
 
     /// Goes on after a pause. False if the job was not paused.

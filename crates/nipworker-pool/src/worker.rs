@@ -3,16 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use core_affinity::CoreId;
-
 use crate::caught::{drop_quietly, panic_text};
+use crate::cpus;
+use crate::error::PoolError;
+use crate::idle::Reason;
 use crate::job::{Batch, Settled};
 use crate::metrics::ThreadCounters;
 use crate::observer::PoolEvent;
 use crate::os;
-use crate::shared::Shared;
+use crate::shared::{Outlook, Shared};
 use crate::span::{Span, nanos};
 use crate::sync::lock;
 use crate::task::{BatchContext, BatchReport};
@@ -43,24 +45,57 @@ struct Obituary<'a> {
 
 impl Drop for Obituary<'_> {
     fn drop(&mut self) {
-        self.shared.slots[self.index].dead.store(true, SeqCst);
+        let (shared, slot) = (self.shared, &self.shared.slots[self.index]);
+        if !shared.shutdown.load(SeqCst) {
+            // Until it is replaced nobody works in its place.
+            let unfed = !slot.retired.load(SeqCst) && shared.outlook(self.index) == Outlook::Work;
+            let reason = if unfed { Reason::Unfed } else { Reason::Nothing };
+            lock(&slot.counters.idle).begin(shared.now_ns(), reason, shared.work_since());
+        }
+        slot.dead.store(true, SeqCst);
         self.shared.coordinator.notify_all();
     }
 }
 
-/// The body of worker `index`.
-pub(crate) fn run(shared: &Shared, index: usize, core: Option<CoreId>) {
+/// The body of worker `index`, to be bound to `cpu`. With the start of the pool, `started` hears
+/// whether the thread could be set up; a thread that replaces another works in any case.
+pub(crate) fn run(
+    shared: &Shared,
+    index: usize,
+    cpu: Option<usize>,
+    started: Option<SyncSender<Result<(), PoolError>>>,
+) {
     mark_thread();
     let obituary = Obituary { shared, index };
-    let pinned = core.is_some_and(core_affinity::set_for_current);
-    let counters = &shared.slots[index].counters;
-    *lock(&counters.core) = core.map(|core| core.id);
-    counters.pinned.store(pinned, SeqCst);
-    let core = if pinned { core.map(|core| core.id) } else { None };
-    shared.tell(&PoolEvent::ThreadStarted { index, core });
-    Worker { shared, index, free_since: Instant::now(), switches_read: 0 }.work();
+    let bound = cpu.map_or(Ok(()), |cpu| {
+        cpus::bind(cpu).map_err(|source| PoolError::Bind { index, cpu, source })
+    });
+    let nice = shared.config.nice.map_or(Ok(()), |nice| {
+        os::set_nice(nice).map_err(|source| PoolError::Nice { index, nice, source })
+    });
+    let slot = &shared.slots[index];
+    let pinned = cpu.is_some() && bound.is_ok();
+    *lock(&slot.counters.core) = cpu;
+    slot.counters.pinned.store(pinned, SeqCst);
+    shared.tell(&PoolEvent::ThreadStarted { index, core: cpu.filter(|_| pinned) });
+    let setup = bound.and(nice);
+    match started {
+        // Nobody waits for the answer only if the pool is already given up.
+        Some(started) => _ = started.send(setup),
+        None => {
+            if let Err(error) = setup {
+                shared.tell(&PoolEvent::SetupFailed { index, error: &error });
+            }
+        }
+    }
+    let mut worker =
+        Worker { shared, index, free_since: Instant::now(), switches_read: 0, idle: false };
+    worker.end_wait();
+    worker.work();
     drop(obituary);
-    shared.tell(&PoolEvent::Stopped { index });
+    if shared.shutdown.load(SeqCst) {
+        shared.tell(&PoolEvent::Stopped { index });
+    }
 }
 
 struct Worker<'a> {
@@ -69,9 +104,12 @@ struct Worker<'a> {
     /// When it last became free.
     free_since: Instant,
     switches_read: u64,
+    /// Whether it runs only when nothing else wants its CPU.
+    idle: bool,
 }
 
 impl Worker<'_> {
+    /// Works until the pool shuts down, or until the thread has to be replaced.
     fn work(&mut self) {
         loop {
             let key = self.shared.work.key();
@@ -80,34 +118,89 @@ impl Worker<'_> {
             }
             match self.shared.next_batch(self.index) {
                 Some(batch) => {
+                    if !self.set_idle(batch.job.idle) {
+                        batch.job.leave();
+                        self.shared.return_unstarted(&batch, None);
+                        return;
+                    }
                     self.shared.dispatch.record(nanos(self.free_since.elapsed()));
                     self.execute(&batch);
                 }
-                None => self.wait(key),
+                None => {
+                    if !self.wait(key) {
+                        return;
+                    }
+                }
             }
         }
     }
 
-    /// Sleeps until work may have appeared, and books the time.
-    fn wait(&mut self, key: u64) {
-        let counters = &self.shared.slots[self.index].counters;
-        let starved = self.shared.any_claimable();
-        // Work that came after the look is taken at once: in batched mode no thread goes to sleep
-        // over it, and in no mode does it count as starving.
-        if starved && (!self.shared.is_sequential() || self.shared.work.key() != key) {
-            return;
+    /// Changes between idle and other scheduling, if that is not as wanted. False if the thread
+    /// must end: without privileges the system does not let it come back from idle, and a fresh
+    /// thread takes its place.
+    fn set_idle(&mut self, idle: bool) -> bool {
+        if self.idle == idle {
+            return true;
         }
-        lock(&counters.idle).begin(self.shared.now_ns(), starved);
-        self.shared.work.wait(key, None);
-        let now_ns = self.shared.now_ns();
-        let (waited_ns, with_job) = lock(&counters.idle).end(now_ns, self.shared.work_since());
-        if starved {
-            let waited = Duration::from_nanos(waited_ns);
-            self.shared.tell(&PoolEvent::Starved { index: self.index, waited });
+        match os::set_idle(idle) {
+            Ok(()) => {
+                self.idle = idle;
+                true
+            }
+            Err(_) if idle => {
+                let error = PoolError::Unsupported { what: "idle scheduling of a thread" };
+                self.shared.tell(&PoolEvent::SetupFailed { index: self.index, error: &error });
+                true
+            }
+            Err(_) => {
+                self.shared.slots[self.index].retired.store(true, SeqCst);
+                false
+            }
+        }
+    }
+
+    /// Sleeps until work may have appeared, and books the time. False if the thread must end.
+    fn wait(&mut self, key: u64) -> bool {
+        let shared = self.shared;
+        let outlook = shared.outlook(self.index);
+        let (reason, limit) = match outlook {
+            // Work that came after the look is taken at once: in batched mode no thread goes to
+            // sleep over it, and in no mode does it count as starving.
+            Outlook::Work if !shared.is_sequential() || shared.work.key() != key => return true,
+            Outlook::Work => (Reason::Unfed, None),
+            // In sequential mode the coordinator keeps the time.
+            Outlook::Throttled(_) if shared.is_sequential() => (Reason::Throttled, None),
+            Outlook::Throttled(at) => {
+                let left = Duration::from_nanos(at.saturating_sub(shared.now_ns()));
+                (Reason::Throttled, Some(left))
+            }
+            Outlook::Nothing => (Reason::Nothing, None),
+        };
+        // What comes next must not find the thread waiting for an idle CPU. Where the job is only
+        // throttled, it is what comes next.
+        if reason != Reason::Throttled && !self.set_idle(false) {
+            return false;
+        }
+        let idle = &shared.slots[self.index].counters.idle;
+        lock(idle).begin(shared.now_ns(), reason, shared.work_since());
+        shared.work.wait(key, limit);
+        self.end_wait();
+        true
+    }
+
+    /// Books the wait that ends now, if there was one.
+    fn end_wait(&mut self) {
+        let shared = self.shared;
+        let idle = &shared.slots[self.index].counters.idle;
+        let waited = lock(idle).end(shared.now_ns(), shared.work_since());
+        if waited.starved_ns > 0 {
+            let waited = Duration::from_nanos(waited.starved_ns);
+            shared.tell(&PoolEvent::Starved { index: self.index, waited });
         }
         // The dispatch latency counts from the moment there was something to dispatch.
         let now = Instant::now();
-        self.free_since = now.checked_sub(Duration::from_nanos(with_job)).unwrap_or(now);
+        let with_job = Duration::from_nanos(waited.with_job_ns);
+        self.free_since = now.checked_sub(with_job).unwrap_or(now);
     }
 
     fn execute(&mut self, batch: &Arc<Batch>) {
@@ -118,7 +211,8 @@ impl Worker<'_> {
         let job = &batch.job;
         *lock(&slot.lease) = Some(Arc::clone(batch));
         counters.in_batch.store(true, Relaxed);
-        counters.last_start.store(shared.now_ns() + 1, Relaxed);
+        let started_ns = shared.now_ns();
+        counters.last_start.store(started_ns + 1, Relaxed);
         #[cfg(feature = "chaos")]
         if slot.kill.swap(false, SeqCst) {
             std::panic::resume_unwind(Box::new("the thread was told to die"));
@@ -144,6 +238,10 @@ impl Worker<'_> {
         }));
         let ended = Instant::now();
         self.free_since = ended;
+        job.worked(if shared.is_sequential() { 0 } else { index }, started_ns);
+        if let Some(ago) = job.switched_ns_ago(batch) {
+            shared.switches.record(ago);
+        }
         if let Err(payload) = outcome {
             let message = panic_text(payload.as_ref());
             // Only what ran before the commit failed: the batch may be settled already.
@@ -162,6 +260,7 @@ impl Worker<'_> {
             Some(Settled::Committed) => {
                 ThreadCounters::add(&counters.batches, 1);
                 ThreadCounters::add(&counters.attempts, items);
+                counters.recent.record(shared.now_ns(), items);
             }
             Some(Settled::Stale) => ThreadCounters::add(&counters.stale, 1),
             _ => {}

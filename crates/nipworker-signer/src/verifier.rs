@@ -1,6 +1,6 @@
 //! Verification of batches on threads of its own.
 
-use nipworker_pool::{BatchFuture, Pool, PoolConfig, PoolError, Priority};
+use nipworker_pool::{BatchFuture, Placement, Pool, PoolConfig, PoolError, Priority};
 
 use crate::{SignedId, verify_one};
 
@@ -26,7 +26,7 @@ impl Verifier {
         let config = PoolConfig {
             threads,
             name_prefix: "verify".into(),
-            pin: false,
+            placement: Placement::Off,
             ..PoolConfig::default()
         };
         Pool::new(config).map(Self::on)

@@ -6,7 +6,7 @@ pub mod duration;
 use std::{path::PathBuf, time::Duration};
 
 use nipworker_connections::{BackoffConfig, RelayConfig};
-use nipworker_mining::{DispatchMode, JobBook, PoolConfig};
+use nipworker_mining::{DispatchMode, JobBook, Placement, PoolConfig};
 use nipworker_pipeline::{HubConfig, PipelineConfig};
 use nipworker_protocol::{EventLimits, RelayUrl};
 use nipworker_supervision::{Backoff, Intensity};
@@ -373,7 +373,7 @@ impl ClientConfig {
     pub(crate) fn mining_pool(&self) -> PoolConfig {
         PoolConfig {
             threads: (self.miner.threads > 0).then_some(self.miner.threads),
-            pin: self.miner.pin,
+            placement: if self.miner.pin { Placement::Spread } else { Placement::Off },
             dispatch: match self.miner.dispatch {
                 Dispatch::Batched => DispatchMode::Batched,
                 Dispatch::Sequential => DispatchMode::Sequential,
