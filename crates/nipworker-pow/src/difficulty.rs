@@ -38,11 +38,31 @@ impl Pow {
     /// The work that counts: the target, if the id reaches it, and nothing if it does not or if
     /// there is no target. What an id has beyond its target is luck and does not count (NIP-13).
     pub fn committed(&self) -> u32 {
-        match self.target {
-            Some(target) if target <= self.actual => target,
+        self.counted(Uncommitted::CountsNothing)
+    }
+
+    /// The work that counts under a policy for events without a target. With a target it is
+    /// always that, or nothing if the id does not reach it.
+    pub fn counted(&self, uncommitted: Uncommitted) -> u32 {
+        match (self.target, uncommitted) {
+            (Some(target), _) if target <= self.actual => target,
+            (None, Uncommitted::CountsActual) => self.actual,
             _ => 0,
         }
     }
+}
+
+/// What the work of an event counts that commits to no target.
+///
+/// NIP-13 lets clients reject such events: whoever posts thousands of them gets some with high
+/// work by luck.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Uncommitted {
+    /// Nothing.
+    #[default]
+    CountsNothing,
+    /// The leading zero bits that its id has.
+    CountsActual,
 }
 
 /// Checks that `event` holds at least `required` bits of committed work. It recomputes the id, but
@@ -54,6 +74,15 @@ impl Pow {
 /// [`PowError::Uncommitted`], [`PowError::TooLittle`]. A requirement of 0 is met by every event
 /// with a right id.
 pub fn check(event: &Event, required: u32) -> Result<Pow, PowError> {
+    check_with(event, required, Uncommitted::CountsNothing)
+}
+
+/// As [`check`], under a policy for events without a target.
+///
+/// # Errors
+///
+/// As [`check`]; [`PowError::Uncommitted`] only where what is not committed counts nothing.
+pub fn check_with(event: &Event, required: u32, uncommitted: Uncommitted) -> Result<Pow, PowError> {
     if required > MAX_DIFFICULTY {
         return Err(PowError::Difficulty { bits: required });
     }
@@ -65,10 +94,10 @@ pub fn check(event: &Event, required: u32) -> Result<Pow, PowError> {
     if required == 0 {
         return Ok(pow);
     }
-    if pow.target.is_none() {
+    if pow.target.is_none() && uncommitted == Uncommitted::CountsNothing {
         return Err(PowError::Uncommitted { required });
     }
-    let counted = pow.committed();
+    let counted = pow.counted(uncommitted);
     if counted < required {
         return Err(PowError::TooLittle { counted, required });
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with an event's work.
 
-use nipworker_protocol::EventId;
+use nipworker_protocol::{EventError, EventId};
 
 /// Why an event, or a request to mine one, is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +12,13 @@ pub enum PowError {
         /// The difficulty that was asked for, in bits.
         bits: u32,
     },
+    /// The event is signed. Mining changes its id, so the signature would be void: mine the event
+    /// unsigned, then sign it.
+    #[error("the event is signed already; mining it would void the signature")]
+    Signed,
+    /// The text is no event.
+    #[error(transparent)]
+    Event(#[from] EventError),
     /// The event is too large to be mined.
     #[error("the event serialises to {bytes} bytes, at most {limit} can be mined")]
     TooLarge {

@@ -1,7 +1,7 @@
 //! What is mined, and what comes out.
 
-use nipworker_mining::{Hit, JobRequest};
-use nipworker_protocol::{Tag, UnsignedEvent};
+use nipworker_mining::JobRequest;
+use nipworker_protocol::{EventLimits, Tag, UnsignedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub const MAX_PREIMAGE_BYTES: usize = 512 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PowInput {
-    /// The event. A nonce tag in it is replaced.
+    /// The event. A nonce tag in it is replaced, wherever it stands.
     pub event: UnsignedEvent,
     /// Leading zero bits that the id must have, 0 to 256.
     pub difficulty: u32,
@@ -36,6 +36,27 @@ impl PowInput {
     /// Mines `event` to `difficulty` bits, with a fresh `created_at`.
     pub fn new(event: UnsignedEvent, difficulty: u32) -> Self {
         Self { event, difficulty, refresh_created_at: true }
+    }
+
+    /// Mines the event in `json`, read under the protocol's default limits, with a fresh
+    /// `created_at`. Its key may be anybody's: the work does not cover the signature, so an event
+    /// can be mined for somebody else, who signs it with the nonce and the time of
+    /// [`Mined`](crate::Mined).
+    ///
+    /// # Errors
+    ///
+    /// [`PowError::Event`], [`PowError::Signed`], [`PowError::Difficulty`],
+    /// [`PowError::TooLarge`].
+    pub fn from_json(json: &[u8], difficulty: u32) -> Result<Self, PowError> {
+        let event = UnsignedEvent::from_json(json, &EventLimits::default())?;
+        // It has been read as JSON just now.
+        let fields = serde_json::from_slice(json).unwrap_or_default();
+        if is_signed(&fields) {
+            return Err(PowError::Signed);
+        }
+        let input = Self::new(event, difficulty);
+        input.validate()?;
+        Ok(input)
     }
 
     /// A request for a [`nipworker_mining::JobBook`], without limits.
@@ -57,6 +78,14 @@ impl PowInput {
     }
 }
 
+/// Whether a JSON event carries a signature. Some clients write an empty one, which is none.
+pub(crate) fn is_signed(event: &Value) -> bool {
+    match event.get("sig") {
+        None | Some(Value::Null) => false,
+        Some(sig) => sig.as_str() != Some(""),
+    }
+}
+
 /// The event without its nonce tags.
 pub(crate) fn without_nonce(mut event: UnsignedEvent) -> UnsignedEvent {
     event.tags.retain(|tag| tag.name() != NONCE);
@@ -67,18 +96,4 @@ pub(crate) fn without_nonce(mut event: UnsignedEvent) -> UnsignedEvent {
 pub(crate) fn with_nonce(mut event: UnsignedEvent, nonce: &str, difficulty: u32) -> UnsignedEvent {
     event.tags.push(Tag::new([NONCE, nonce, &difficulty.to_string()]));
     event
-}
-
-/// The mined event of a hit: ready to be signed, its id has the work.
-///
-/// # Errors
-///
-/// [`PowError::Solution`] if the hit is not one of this workload.
-pub fn mined_event(hit: &Hit) -> Result<UnsignedEvent, PowError> {
-    parse_solution(&hit.solution)
-}
-
-pub(crate) fn parse_solution(solution: &Value) -> Result<UnsignedEvent, PowError> {
-    UnsignedEvent::deserialize(solution)
-        .map_err(|error| PowError::Solution { reason: error.to_string() })
 }

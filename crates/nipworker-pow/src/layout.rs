@@ -1,131 +1,149 @@
 //! Where the nonce lies in the blocks of SHA-256.
 //!
-//! The serialisation is `prefix nonce suffix`, and SHA-256 reads it in blocks of 64 bytes. With
-//! the suffix and the padding behind it in as few blocks as possible, the rest of the first of
-//! these blocks is filled by the last digits of the nonce: the *inner* digits. The *outer* digits
-//! before them fill the block that ends where the inner ones begin, and change only when those
-//! have run through.
+//! The serialisation is `prefix nonce suffix`, and SHA-256 reads it in blocks of 64 bytes. The
+//! digits of the nonce fill it up so that the suffix and the padding behind it take as few blocks
+//! as possible, and that three digits end where those blocks begin: see [`crate::digits`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use nipworker_hash::{BLOCK_BYTES, INITIAL_STATE, Schedule};
 use nipworker_protocol::UnsignedEvent;
 use sha2::block_api::compress256;
 
+use crate::digits::{Digits, PADDING};
 use crate::input::with_nonce;
 
-/// Bytes of a block of SHA-256.
-pub(crate) const BLOCK: usize = 64;
-/// What SHA-256 appends at least: one marker byte and the length in eight.
-const PADDING: usize = 9;
-/// A nonce must hold every `u64`.
-const MIN_DIGITS: usize = 20;
-/// Outer digits there are at least, so that a row of inner digits is never the whole nonce.
-const MIN_OUTER: usize = 3;
-/// Inner digits at most; more would only make the nonce longer.
-const MAX_INNER: usize = 34;
-
-/// The state that SHA-256 starts from (FIPS 180-4, section 5.3.3).
-const INITIAL: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
-
-/// The serialisation of one event, cut for the search.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
+/// The NIP-01 serialisation of an event, cut at what changes.
+#[derive(Debug)]
+struct Text {
     /// The event without a nonce tag.
     event: UnsignedEvent,
     difficulty: u32,
-    /// State after the whole blocks before the nonce.
-    pub(crate) base: [u32; 8],
-    /// Blocks from there to the inner digits: the rest of the prefix and the outer digits.
-    pub(crate) outer: Vec<[u8; BLOCK]>,
-    /// Blocks from the inner digits to the end, padding included.
-    pub(crate) inner: Vec<[u8; BLOCK]>,
-    pub(crate) outer_digits: usize,
-    pub(crate) inner_digits: usize,
+    /// What comes before `created_at`.
+    head: Vec<u8>,
+    /// What comes between `created_at` and the nonce.
+    middle: Vec<u8>,
+    /// What follows the nonce.
+    suffix: Vec<u8>,
+}
+
+/// The serialisation of one event at one second, laid out for the search.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// Tells layouts apart, for what threads keep of them.
+    pub(crate) id: u64,
+    text: Arc<Text>,
+    created_at: i64,
+    pub(crate) digits: Digits,
+    /// The state before the block with the lane's digits.
+    pub(crate) state: [u32; 8],
+    /// That block, all its digits zero.
+    pub(crate) lanes: [u8; BLOCK_BYTES],
+    /// The block behind the boundary, all its digits zero.
+    pub(crate) first: [u8; BLOCK_BYTES],
+    /// The schedules of the blocks behind that one.
+    pub(crate) tail: Arc<[Schedule]>,
+}
+
+impl Text {
+    fn new(event: UnsignedEvent, difficulty: u32) -> Self {
+        let created_at = event.created_at;
+        let marked = with_nonce(event, "", difficulty);
+        let bare = UnsignedEvent { content: String::new(), ..marked.clone() };
+        let after_nonce = format!("\",\"{difficulty}\"]],\"\"]").len();
+        let prefix_len = bare.id_preimage().len() - after_nonce;
+        let mut prefix = marked.id_preimage();
+        let suffix = prefix.split_off(prefix_len);
+        // `[0,"<64 hex digits>",` is followed by the time.
+        let head_len = r#"[0,"","#.len() + 64;
+        let middle = prefix.split_off(head_len + created_at.to_string().len());
+        prefix.truncate(head_len);
+        let mut event = marked;
+        event.tags.pop();
+        Self { event, difficulty, head: prefix, middle, suffix }
+    }
+
+    /// What comes before the nonce.
+    fn prefix(&self, created_at: i64) -> Vec<u8> {
+        [&self.head, created_at.to_string().as_bytes(), &self.middle].concat()
+    }
 }
 
 impl Layout {
-    /// Cuts `event`, which has no nonce tag.
+    /// Lays out `event`, which has no nonce tag.
     pub(crate) fn new(event: UnsignedEvent, difficulty: u32) -> Self {
-        let one_digit = with_nonce(event.clone(), "0", difficulty).id_preimage();
-        let suffix_len = suffix_len(&event, difficulty);
-        let prefix_len = one_digit.len() - suffix_len - 1;
-        let (prefix, rest) = one_digit.split_at(prefix_len);
-        let suffix = &rest[1..];
-        let (outer_digits, inner_digits) = digits(prefix_len, suffix_len);
-        let total = prefix_len + outer_digits + inner_digits + suffix_len;
+        let created_at = event.created_at;
+        let text = Arc::new(Text::new(event, difficulty));
+        let prefix = text.prefix(created_at);
+        let digits = Digits::between(prefix.len(), text.suffix.len());
+        let total = prefix.len() + digits.width() + text.suffix.len();
 
-        let mut bytes = Vec::with_capacity(total + BLOCK + PADDING);
-        bytes.extend_from_slice(prefix);
-        bytes.resize(prefix_len + outer_digits + inner_digits, b'0');
-        bytes.extend_from_slice(suffix);
+        let mut bytes = vec![b'0'; digits.behind];
+        bytes.extend_from_slice(&text.suffix);
         bytes.push(0x80);
-        bytes.resize((total + PADDING).next_multiple_of(BLOCK) - 8, 0);
+        bytes.resize((bytes.len() - 1 + PADDING).next_multiple_of(BLOCK_BYTES) - 8, 0);
         bytes.extend_from_slice(&(total as u64 * 8).to_be_bytes());
+        let mut blocks = bytes.as_chunks::<BLOCK_BYTES>().0.iter();
+        let first = blocks.next().copied().unwrap_or([0; BLOCK_BYTES]);
+        let tail = blocks.map(Schedule::new).collect();
 
-        let (blocks, _) = bytes.as_chunks::<BLOCK>();
-        let constant = prefix_len / BLOCK;
-        let inner_from = (prefix_len + outer_digits) / BLOCK;
-        let mut base = INITIAL;
-        compress256(&mut base, &blocks[..constant]);
-        Self {
-            base,
-            outer: blocks[constant..inner_from].to_vec(),
-            inner: blocks[inner_from..].to_vec(),
-            event,
-            difficulty,
-            outer_digits,
-            inner_digits,
+        let (state, lanes) = absorb(prefix, digits);
+        Self { id: next_id(), text, created_at, digits, state, lanes, first, tail }
+    }
+
+    /// The same event at another time.
+    pub(crate) fn at(&self, created_at: i64) -> Self {
+        let text = &self.text;
+        if created_at.to_string().len() != self.created_at.to_string().len() {
+            return Self::new(UnsignedEvent { created_at, ..text.event.clone() }, text.difficulty);
         }
+        // What comes behind the boundary depends on the length alone.
+        let (state, lanes) = absorb(text.prefix(created_at), self.digits);
+        Self { id: next_id(), created_at, state, lanes, ..self.clone() }
     }
 
     /// Unix seconds of the event.
     pub(crate) fn created_at(&self) -> i64 {
-        self.event.created_at
+        self.created_at
     }
 
-    /// Where the outer digits begin in `outer`, in bytes.
-    pub(crate) fn outer_from(&self) -> usize {
-        self.outer.len() * BLOCK - self.outer_digits
+    /// The event as it was handed in, without a nonce tag.
+    pub(crate) fn template(&self) -> &UnsignedEvent {
+        &self.text.event
     }
 
-    /// How many indices share their outer digits; `None` if all do.
-    pub(crate) fn row(&self) -> Option<u64> {
-        10u64.checked_pow(u32::try_from(self.inner_digits).unwrap_or(u32::MAX))
+    /// Blocks that an attempt hashes.
+    pub(crate) fn blocks(&self) -> usize {
+        1 + self.tail.len()
     }
 
-    /// The event with nonce `index`.
+    /// The nonce of `index` at another time, whose number of digits shifts what follows it.
+    pub(crate) fn nonce_at(&self, created_at: i64, index: u64) -> String {
+        let text = &self.text;
+        let prefix_len = text.head.len() + created_at.to_string().len() + text.middle.len();
+        Digits::between(prefix_len, text.suffix.len()).nonce(index)
+    }
+
+    /// The event with the nonce of `index`.
     pub(crate) fn event_at(&self, index: u64) -> UnsignedEvent {
-        let width = self.outer_digits + self.inner_digits;
-        with_nonce(self.event.clone(), &format!("{index:0width$}"), self.difficulty)
+        let text = &self.text;
+        let event = UnsignedEvent { created_at: self.created_at, ..text.event.clone() };
+        with_nonce(event, &self.digits.nonce(index), text.difficulty)
     }
 }
 
-/// Length of what follows the nonce: the target, the end of the tags and the content.
-fn suffix_len(event: &UnsignedEvent, difficulty: u32) -> usize {
-    // The content as NIP-01 writes it; a string always has a JSON form.
-    let content = serde_json::to_string(&event.content).map_or(0, |json| json.len());
-    format!("\",\"{difficulty}\"]],").len() + content + "]".len()
+/// The state before the block that ends at the boundary, and that block, with zeros as digits.
+fn absorb(mut prefix: Vec<u8>, digits: Digits) -> ([u32; 8], [u8; BLOCK_BYTES]) {
+    prefix.resize(prefix.len() + digits.before, b'0');
+    let (blocks, _) = prefix.as_chunks::<BLOCK_BYTES>();
+    let mut state = INITIAL_STATE;
+    let Some((lanes, constant)) = blocks.split_last() else { return (state, [0; BLOCK_BYTES]) };
+    compress256(&mut state, constant);
+    (state, *lanes)
 }
 
-/// Numbers of outer and inner digits.
-fn digits(prefix_len: usize, suffix_len: usize) -> (usize, usize) {
-    let tail = suffix_len + PADDING;
-    let blocks = (tail + 1).div_ceil(BLOCK);
-    let mut inner = (blocks * BLOCK - tail).min(MAX_INNER);
-    if inner >= 4 {
-        // Whole words of SHA-256: the last digits then lie in one word.
-        inner -= inner % 4;
-    }
-    let mut outer = (prefix_len + MIN_OUTER).next_multiple_of(BLOCK) - prefix_len;
-    if outer + inner < MIN_DIGITS {
-        outer += BLOCK;
-    }
-    (outer, inner)
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Relaxed)
 }

@@ -2,93 +2,70 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nipworker_hash::SearchKernel;
 use nipworker_mining::{
-    BatchContext, BatchHint, BatchResult, Best, Hit, Span, Workload, WorkloadError, WorkloadFactory,
+    BatchContext, BatchHint, BatchResult, Best, Hit, Span, Workload, WorkloadError,
 };
 use nipworker_protocol::UnsignedEvent;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::difficulty::NONCE;
-use crate::input::{PowInput, WORKLOAD_NAME, parse_solution, without_nonce};
-use crate::kernel::{Found, attempts_per_look, search};
+use crate::factory::Clock;
+use crate::input::{PowInput, WORKLOAD_NAME, without_nonce};
 use crate::layout::Layout;
+use crate::search::{Found, search};
+use crate::solution::parse_solution;
 
-/// Tells unix seconds.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+/// Blocks of the first batch: a tenth of a millisecond with vectors or SHA instructions, so that
+/// the batches of an easy job do not wait for each other.
+const FIRST_BLOCKS: u64 = 8192;
 
 /// Most attempts in a batch: a tenth of a second even where an attempt takes six nanoseconds.
 const MAX_BATCH: u64 = 1 << 24;
 
-/// Makes NIP-13 jobs from a [`PowInput`].
-#[derive(Clone)]
-pub struct PowFactory {
-    clock: Clock,
-}
-
-impl std::fmt::Debug for PowFactory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PowFactory").finish_non_exhaustive()
-    }
-}
-
-impl PowFactory {
-    /// A factory whose jobs take `created_at` from `clock`. It is read once per batch, so it
-    /// should be quick.
-    pub fn new(clock: Clock) -> Self {
-        Self { clock }
-    }
-}
-
-impl WorkloadFactory for PowFactory {
-    fn name(&self) -> &str {
-        WORKLOAD_NAME
-    }
-
-    fn prepare(&self, input: &Value) -> Result<Arc<dyn Workload>, WorkloadError> {
-        let refuse =
-            |reason: String| WorkloadError::Input { workload: WORKLOAD_NAME.to_owned(), reason };
-        // Read as a struct, a list would pass for one with its fields in order.
-        if !input.is_object() {
-            return Err(refuse("it is not an object".into()));
-        }
-        let input = PowInput::deserialize(input).map_err(|error| refuse(error.to_string()))?;
-        input.validate().map_err(|error| refuse(error.to_string()))?;
-        Ok(Arc::new(PowSearch::new(input, Arc::clone(&self.clock))))
-    }
-}
-
 /// One event being mined.
-struct PowSearch {
-    /// The event without nonce tags, as it was handed in.
-    template: UnsignedEvent,
+pub(crate) struct PowSearch {
     difficulty: u32,
     refresh: bool,
     clock: Clock,
+    kernel: &'static dyn SearchKernel,
+    /// Unix seconds that the event came with.
+    came_at: i64,
+    blocks: u64,
     /// The layout of the latest `created_at`, shared by all threads.
     layout: Mutex<Arc<Layout>>,
 }
 
 impl PowSearch {
-    fn new(input: PowInput, clock: Clock) -> Self {
+    pub(crate) fn new(input: PowInput, clock: Clock, kernel: &'static dyn SearchKernel) -> Self {
         let PowInput { event, difficulty, refresh_created_at } = input;
-        let template = without_nonce(event);
-        let layout = Mutex::new(Arc::new(Layout::new(template.clone(), difficulty)));
-        Self { template, difficulty, refresh: refresh_created_at, clock, layout }
+        let layout = Layout::new(without_nonce(event), difficulty);
+        Self {
+            difficulty,
+            refresh: refresh_created_at,
+            clock,
+            kernel,
+            came_at: layout.created_at(),
+            blocks: layout.blocks() as u64,
+            layout: Mutex::new(Arc::new(layout)),
+        }
+    }
+
+    /// The latest layout.
+    fn latest(&self) -> Arc<Layout> {
+        Arc::clone(&self.layout.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The layout for a batch that begins now. It is made anew when the second has changed, and
     /// `created_at` never goes back: neither before what the event came with nor before what
     /// another thread has used.
     fn layout(&self) -> Arc<Layout> {
+        if !self.refresh {
+            return self.latest();
+        }
+        let now = (self.clock)();
         let mut layout = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.refresh {
-            let now = (self.clock)();
-            if now > layout.created_at() {
-                let mut event = self.template.clone();
-                event.created_at = now;
-                *layout = Arc::new(Layout::new(event, self.difficulty));
-            }
+        if now > layout.created_at() {
+            *layout = Arc::new(layout.at(now));
         }
         Arc::clone(&layout)
     }
@@ -98,7 +75,8 @@ impl PowSearch {
         let Some((nonce, others)) = mined.tags.split_last() else {
             return Some("it has no nonce tag".into());
         };
-        let template = &self.template;
+        let layout = self.latest();
+        let template = layout.template();
         let same = mined.pubkey == template.pubkey
             && mined.kind == template.kind
             && mined.content == template.content
@@ -107,9 +85,9 @@ impl PowSearch {
             return Some("it is not the event that was to be mined".into());
         }
         let time_is_right = if self.refresh {
-            mined.created_at >= template.created_at
+            mined.created_at >= self.came_at
         } else {
-            mined.created_at == template.created_at
+            mined.created_at == self.came_at
         };
         if !time_is_right {
             return Some(format!("created_at is {}", mined.created_at));
@@ -120,7 +98,7 @@ impl PowSearch {
         if name != NONCE || *target != self.difficulty.to_string() {
             return Some(format!("it commits to {target} and not to {}", self.difficulty));
         }
-        if digits.parse() != Ok(u128::from(index)) {
+        if *digits != layout.nonce_at(mined.created_at, index) {
             return Some(format!("its nonce is {digits}"));
         }
         let bits = mined.compute_id().leading_zero_bits();
@@ -140,8 +118,7 @@ impl Workload for PowSearch {
     }
 
     fn batch_hint(&self) -> BatchHint {
-        let layout = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
-        BatchHint { initial: attempts_per_look(&layout), max: MAX_BATCH }
+        BatchHint { initial: (FIRST_BLOCKS / self.blocks).max(1), max: MAX_BATCH }
     }
 
     fn chance(&self) -> Option<f64> {
@@ -150,7 +127,8 @@ impl Workload for PowSearch {
 
     fn run(&self, span: Span, ctx: &BatchContext<'_>) -> BatchResult {
         let layout = self.layout();
-        let Found { attempts, best, hit } = search(&layout, self.difficulty, span, ctx);
+        let Found { attempts, best, hit } =
+            search(&layout, self.kernel, self.difficulty, span, ctx);
         let hits = hit.into_iter().map(|(index, bits)| {
             let event = layout.event_at(index);
             // An event always has a JSON form.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use nipworker_mining::{JobBook, Outcome, PoolConfig, WorkloadFactory, conformance};
-use nipworker_pow::{Pow, PowError, PowFactory, PowInput, check, mined_event};
+use nipworker_pow::{
+    Pow, PowError, PowFactory, PowInput, Uncommitted, check, check_with, mined, mined_event,
+};
 use nipworker_protocol::{Event, PublicKey, Signature, Tag, UnsignedEvent};
 use serde_json::json;
 
@@ -55,6 +57,8 @@ fn the_workload_conforms() {
             json!({ "event": note("gm", vec![]), "difficulty": -1 }),
             json!({ "event": note("gm", vec![]), "difficulty": 8, "speed": 9 }),
             json!({ "event": note(&"x".repeat(600_000), vec![]), "difficulty": 8 }),
+            json!({ "event": signed(note("gm", vec![])), "difficulty": 8 }),
+            json!([note("gm", vec![]), 8, true]),
         ],
     );
 }
@@ -138,6 +142,81 @@ fn a_large_event_is_still_left_soon_after_a_cancel() {
     assert_eq!(job.wait(), Outcome::Cancelled);
 }
 
+#[test]
+fn a_signed_event_is_refused_and_an_empty_signature_is_none() {
+    let event = signed(note("gm", vec![]));
+    assert_eq!(PowInput::from_json(event.to_json().as_bytes(), 8), Err(PowError::Signed));
+    let mut fields = serde_json::to_value(&event).unwrap();
+    let unsigned = PowInput::new(note("gm", vec![]), 8);
+    for no_signature in [json!(null), json!("")] {
+        fields["sig"] = no_signature;
+        let json = fields.to_string();
+        assert_eq!(PowInput::from_json(json.as_bytes(), 8), Ok(unsigned.clone()));
+        assert_eq!(
+            PowInput::from_json(json.as_bytes(), 257),
+            Err(PowError::Difficulty { bits: 257 })
+        );
+    }
+    for text in ["", "gm", "[]", "{}", "{\"sig\":\"00\"}"] {
+        let refused = PowInput::from_json(text.as_bytes(), 8);
+        assert!(matches!(refused, Err(PowError::Event(_))), "{refused:?}");
+    }
+    // Its JSON is within the limit; what is hashed is the limit too.
+    let large = serde_json::to_string(&note(&"x".repeat(524_200), vec![])).unwrap();
+    let refused = PowInput::from_json(large.as_bytes(), 8);
+    assert!(matches!(refused, Err(PowError::TooLarge { .. } | PowError::Event(_))), "{refused:?}");
+}
+
+#[test]
+fn work_for_somebody_else_comes_back_as_id_nonce_and_time() {
+    let theirs = note("for somebody else", vec![Tag::new(["t", "pow"])]);
+    let json = serde_json::to_string(&theirs).unwrap();
+    let book = book(|| NOW + 7);
+    let job =
+        book.submit(PowInput::from_json(json.as_bytes(), 12).unwrap().into_request()).unwrap();
+    let Outcome::Found(hit) = job.wait() else { panic!("{:?}", job.outcome()) };
+    let work = mined(&hit).unwrap();
+    assert_eq!(u64::from(work.bits), hit.score);
+    // They put the two into the event they have.
+    let mut event = theirs;
+    event.created_at = work.created_at;
+    event.tags.push(Tag::new(["nonce", &work.nonce, "12"]));
+    assert_eq!(event, work.event);
+    let event = signed(event);
+    assert_eq!(event.id, work.id);
+    assert_eq!(check(&event, 12).unwrap().committed(), 12);
+}
+
+#[test]
+fn a_solution_without_a_nonce_is_none() {
+    let solution = |event: UnsignedEvent| nipworker_mining::Hit {
+        index: 0,
+        score: 0,
+        solution: serde_json::to_value(event).unwrap(),
+    };
+    for tags in [vec![], vec![Tag::new(["nonce"])], vec![Tag::new(["nonce", "1"]), Tag::new(["t"])]]
+    {
+        let refused = mined(&solution(note("gm", tags)));
+        assert!(matches!(refused, Err(PowError::Solution { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn every_kernel_mines_the_same_events_through_the_book() {
+    for kernel in nipworker_pow::kernels() {
+        let book = JobBook::new();
+        let factory = PowFactory::with_kernel(Arc::new(|| NOW), kernel);
+        assert_eq!(factory.kernel().name(), kernel.name());
+        book.register(Arc::new(factory));
+        book.start_pool(PoolConfig { threads: Some(2), ..JobBook::pool_config() }).unwrap();
+        for len in [0, 9, 35, 41, 42, 43, 280] {
+            let input = PowInput::new(note(&"y".repeat(len), vec![]), 15);
+            let event = mine(&book, input);
+            assert!(check(&signed(event), 15).is_ok(), "{} at {len}", kernel.name());
+        }
+    }
+}
+
 fn with_bits(tag: Option<Tag>, bits: u32) -> Event {
     for nonce in 0u32.. {
         let mut event = note(&format!("try {nonce}"), vec![]);
@@ -166,8 +245,18 @@ fn only_committed_work_counts() {
     for uncommitted in [None, Some(Tag::new(["nonce", "1"])), tag("+3"), tag("257"), tag("many")] {
         let event = with_bits(uncommitted, 5);
         assert_eq!(check(&event, 3), Err(PowError::Uncommitted { required: 3 }));
+        // Unless the policy says otherwise.
+        let lenient = |required| check_with(&event, required, Uncommitted::CountsActual);
+        assert_eq!(lenient(5), Ok(Pow { actual: 5, target: None }));
+        assert_eq!(lenient(6), Err(PowError::TooLittle { counted: 5, required: 6 }));
         assert!(check(&event, 0).is_ok());
     }
+    // The policy is for events without a target: what was aimed low stays low.
+    let low = with_bits(tag("4"), 6);
+    assert_eq!(
+        check_with(&low, 6, Uncommitted::CountsActual),
+        Err(PowError::TooLittle { counted: 4, required: 6 })
+    );
     assert_eq!(check(&with_bits(tag("4"), 4), 257), Err(PowError::Difficulty { bits: 257 }));
     let mut forged = with_bits(tag("3"), 5);
     forged.content.push('!');
