@@ -207,6 +207,7 @@ pub(crate) const TABLE: &[Row] = &[
     domain("nipworker-pipeline"),
     domain("nipworker-pow"),
     domain("nipworker-spacetime"),
+    domain("nipworker-tip5"),
     adapter("nipworker-store-*", &["nipworker-store", "nipworker-protocol", "nipworker-hash"]),
     adapter(
         "nipworker-transport-*",
