@@ -143,9 +143,9 @@ impl Search {
     }
 }
 
-fn workload(_kernel: &'static dyn SearchKernel, note: Note, difficulty: u32) -> Arc<dyn Workload> {
+fn workload(kernel: &'static dyn SearchKernel, note: Note, difficulty: u32) -> Arc<dyn Workload> {
     let input = PowInput::new(note.event(), difficulty).into_request().input;
-    let factory = PowFactory::new(Arc::new(|| WRITTEN_AT));
+    let factory = PowFactory::with_kernel(Arc::new(|| WRITTEN_AT), kernel);
     factory.prepare(&input).expect("a plain note can be mined")
 }
 

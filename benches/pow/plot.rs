@@ -82,6 +82,7 @@ pub(crate) fn draw(series: &[Series], title: &str) -> Result<String, Box<dyn Err
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 18))
             .margin(12)
+            .margin_right(24)
             .x_label_area_size(48)
             .y_label_area_size(64)
             .build_cartesian_2d(Lengths, (lowest..highest).log_scale())?;

@@ -120,6 +120,8 @@ impl Report<'_> {
             Goal::rate("35 bytes (a Zen 4 core)", short.rate(&engine), 110e6),
             Goal::rate("280 bytes (a Zen 4 core)", long.rate(&engine), 21e6),
         ];
+        let tags = tagged.rate(&engine).zip(short.rate(&engine)).map(|(tags, none)| tags / none);
+        goals.push(Goal::percent("engine with four tags, of none", tags, 98.0));
         let (at, share) = self.residues.lowest();
         let what = format!("lowest residue ({at}) of its model");
         goals.push(Goal::percent(&what, Some(share), 85.0));
