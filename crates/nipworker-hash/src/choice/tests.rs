@@ -126,3 +126,14 @@ fn an_unknown_name_is_refused_with_the_names_that_would_do() {
         assert!(error.to_string().contains(&format!("{name:?}; it has portable")), "{error}");
     }
 }
+
+/// A run on a processor that is meant to have certain kernels names them in
+/// `NIPWORKER_HASH_KERNELS`, with commas between; else they could be missing from all tests
+/// unnoticed.
+#[test]
+fn the_kernels_that_the_environment_demands_are_there() {
+    let demanded = std::env::var("NIPWORKER_HASH_KERNELS");
+    for name in demanded.as_deref().unwrap_or("portable").split(',') {
+        assert!(kernel_named(name).is_ok(), "{:?}", kernel_named(name));
+    }
+}
