@@ -3,7 +3,8 @@
 use std::{fmt::Display, num::NonZeroUsize, time::Duration};
 
 use nipworker_mining::{
-    Acknowledged, JobId, JobLimits, JobRequest, Priority, SubmitError, Submitted, UnknownJob,
+    Acknowledged, JobId, JobLimits, JobRequest, PoolError, Priority, SubmitError, Submitted,
+    UnknownJob,
 };
 use nipworker_schema::{FailureCode, JobAcceptedT, JobPausedT, JobStoppedT, MineEventT, MinerEdge};
 
@@ -20,7 +21,8 @@ pub(crate) fn request(message: MineEventT, nip13: &Nip13Request) -> Result<JobRe
         max_attempts,
         priority,
         refresh_created_at,
-        ..
+        cpu_percent,
+        idle,
     } = message;
     let priority = match priority {
         0 => Priority::Bulk,
@@ -34,7 +36,8 @@ pub(crate) fn request(message: MineEventT, nip13: &Nip13Request) -> Result<JobRe
         timeout: (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms)),
         max_attempts: (max_attempts > 0).then_some(max_attempts),
         max_threads: NonZeroUsize::new(usize::try_from(max_threads).unwrap_or(usize::MAX)),
-        ..JobLimits::default()
+        idle,
+        cpu_percent: (cpu_percent != 100).then_some(cpu_percent),
     };
     let request = nip13(*template, u32::from(difficulty_bits), refresh_created_at);
     Ok(JobRequest { priority, limits, ..request })
@@ -50,7 +53,15 @@ pub(crate) fn accepted(id: JobId, submitted: Result<Submitted, SubmitError>) -> 
         Err(error) => {
             let (code, transient) = match &error {
                 SubmitError::UnknownWorkload { .. } => (FailureCode::Unsupported, false),
-                SubmitError::TooManyJobs { .. } => (FailureCode::Busy, true),
+                SubmitError::Pool(PoolError::Unsupported { .. }) => {
+                    (FailureCode::Unsupported, false)
+                }
+                SubmitError::TooManyJobs { .. }
+                | SubmitError::Pool(PoolError::TooManyJobs { .. }) => (FailureCode::Busy, true),
+                SubmitError::Pool(PoolError::DeadlinePassed { .. }) => {
+                    (FailureCode::Invalid, false)
+                }
+                SubmitError::Pool(PoolError::Closed) => (FailureCode::Closed, false),
                 SubmitError::Pool(_) => (FailureCode::Worker, true),
                 _ => (FailureCode::Invalid, false),
             };

@@ -13,6 +13,10 @@
 //! moment and the jobs go on. Progress and solutions are not sent; a client watches them in the
 //! book by the job's id. A client whose request failed with the worker repeats it.
 //!
+//! What a request gets wrong (a difficulty of more than 256 bits, an event that is too large, a
+//! share of more than 100 percent, a priority above 3) is `Failed` with code `Invalid` and the
+//! reason; what this system cannot do is `Unsupported`.
+//!
 //! Requests are answered when they are done, not in the order in which they came: a job that is
 //! slow to stop holds up nobody.
 //!

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use nipworker_miner::{HANG_LIMIT, MinerActor, MinerParts};
-use nipworker_mining::{JobBook, JobId, JobPhase, Outcome, PoolConfig, Progress};
+use nipworker_mining::{JobBook, JobId, JobPhase, Outcome, PoolConfig, Priority, Progress};
 use nipworker_pow::{PowFactory, PowInput, mined_event};
 use nipworker_protocol::{PublicKey, UnsignedEvent};
 use nipworker_schema::{
@@ -87,14 +87,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 fn job(job: u64, difficulty_bits: u16) -> MineEventT {
     let note = UnsignedEvent::new(PublicKey::from_bytes([7; 32]), 1_700_000_000, 1, vec![], "gm");
-    MineEventT {
-        job,
-        template: note.into(),
-        difficulty_bits,
-        priority: 1,
-        refresh_created_at: true,
-        ..MineEventT::default()
-    }
+    MineEventT { job, template: note.into(), difficulty_bits, ..MineEventT::default() }
 }
 
 fn accepted(answer: &MinerMessageT, id: u64) {
@@ -147,6 +140,13 @@ fn limits_of_the_message_reach_the_job() {
     assert_eq!(world.progress(1).attempts, 12_345);
     accepted(&world.ask(MineEventT { timeout_ms: 20, priority: 0, ..job(2, 256) }), 2);
     assert_eq!(world.wait(2), Outcome::TimedOut);
+    let shared = MineEventT { cpu_percent: 25, idle: true, priority: 3, ..job(3, 256) };
+    accepted(&world.ask(shared), 3);
+    let watch = world.book.watch(JobId(3)).unwrap();
+    let limits = watch.request().limits;
+    assert_eq!((limits.cpu_percent, limits.idle), (Some(25), true));
+    assert_eq!(watch.request().priority, Priority::Urgent);
+    assert_eq!(world.book.watch(JobId(1)).unwrap().request().limits.cpu_percent, None);
 }
 
 #[test]
@@ -168,6 +168,20 @@ fn what_cannot_be_mined_is_refused_with_its_reason() {
         refused(MineEventT { priority: 4, ..job(1, 8) }.into()),
         (FailureCode::Invalid, "priority is 4, allowed are 0 to 3".into())
     );
+    for cpu_percent in [0, 101, 255] {
+        assert_eq!(
+            refused(MineEventT { cpu_percent, ..job(1, 8) }.into()),
+            (
+                FailureCode::Invalid,
+                format!("cpu_percent is {cpu_percent}, allowed is 1 to 100 percent")
+            )
+        );
+    }
+    let mut huge = job(1, 8);
+    huge.template.content = "x".repeat(1 << 20);
+    let (code, reason) = refused(huge.into());
+    assert_eq!(code, FailureCode::Invalid);
+    assert!(reason.contains("bytes"), "{reason}");
     accepted(&world.ask(job(1, 256)), 1);
     assert_eq!(
         refused(job(1, 255).into()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nipworker_protocol::{RelayUrl, RelayUrlError};
 use nipworker_signer::{Signer, SignerSlot};
 use nipworker_store::{EventStore, KvStore, MemoryKv};
-use nipworker_transport::WebSocketTransport;
+use nipworker_transport::{RelayInformation, WebSocketTransport};
 
 use crate::{ClientConfig, NostrClient, StartError, StoreBackend, StoreConfig, tree};
 
@@ -16,6 +16,7 @@ pub struct NostrClientBuilder {
     config: ClientConfig,
     store: Option<Arc<dyn EventStore>>,
     transport: Option<Arc<dyn WebSocketTransport>>,
+    information: Option<Arc<dyn RelayInformation>>,
     signer: Option<Arc<dyn Signer>>,
 }
 
@@ -44,9 +45,18 @@ impl NostrClientBuilder {
         self
     }
 
-    /// Opens sockets by `transport`.
+    /// Opens sockets by `transport`. What relays say about themselves (NIP-11) is asked by
+    /// [`information`](Self::information) then, or not at all: nothing goes past a transport
+    /// that was chosen for a reason.
     pub fn transport(mut self, transport: Arc<dyn WebSocketTransport>) -> Self {
         self.transport = Some(transport);
+        self
+    }
+
+    /// Asks relays about themselves (NIP-11) by `information`. Only needed beside a
+    /// [`transport`](Self::transport); the built-in one does both.
+    pub fn information(mut self, information: Arc<dyn RelayInformation>) -> Self {
+        self.information = Some(information);
         self
     }
 
@@ -62,20 +72,23 @@ impl NostrClientBuilder {
     /// # Errors
     /// See [`StartError`]. Whatever was started is stopped again.
     pub async fn build(self) -> Result<NostrClient, StartError> {
-        let Self { config, store, transport, signer } = self;
+        let Self { config, store, transport, information, signer } = self;
         config.validate()?;
         let store = match store {
             Some(store) => store,
             None => open_store(&config.store)?,
         };
-        let transport = match transport {
-            Some(transport) => transport,
-            None => default_transport()?,
+        let (transport, information) = match transport {
+            Some(transport) => (transport, information),
+            None => {
+                let (transport, own) = default_transport()?;
+                (transport, information.or(Some(own)))
+            }
         };
         let slot = SignerSlot::new();
         slot.set(signer);
         let running = tree::start(&config, Arc::clone(&store), transport, slot).await?;
-        Ok(NostrClient::from_running(config, running, store))
+        Ok(NostrClient::from_running(config, running, store, information))
     }
 }
 
@@ -120,15 +133,18 @@ fn open_redb(_: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
     Err(StartError::Store("this build has no redb store (feature `redb`)".to_owned()))
 }
 
+/// Sockets, and the questions that go over them.
+type Network = (Arc<dyn WebSocketTransport>, Arc<dyn RelayInformation>);
+
 #[cfg(feature = "ws")]
-fn default_transport() -> Result<Arc<dyn WebSocketTransport>, StartError> {
-    nipworker_transport_ws::WsTransport::builder()
+fn default_transport() -> Result<Network, StartError> {
+    let transport = nipworker_transport_ws::WsTransport::builder()
         .build()
-        .map(|transport| Arc::new(transport) as _)
-        .map_err(|error| StartError::Transport(error.to_string()))
+        .map_err(|error| StartError::Transport(error.to_string()))?;
+    Ok((Arc::new(transport.clone()), Arc::new(transport)))
 }
 
 #[cfg(not(feature = "ws"))]
-fn default_transport() -> Result<Arc<dyn WebSocketTransport>, StartError> {
+fn default_transport() -> Result<Network, StartError> {
     Err(StartError::Transport("this build has no sockets (feature `ws`): give one".to_owned()))
 }

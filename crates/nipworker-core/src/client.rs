@@ -1,53 +1,29 @@
 //! The handle that programs hold.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
 use futures::FutureExt;
-use nipworker_mining::JobId;
 use nipworker_pipeline::{HubError, Overflow, Plan, SubscriptionSpec};
 use nipworker_protocol::{Event, Filter, PublicKey, RelayUrl, UnsignedEvent};
 use nipworker_schema::{
-    ClientEdge, ClientMessageT, CountT, CryptoEdge, CryptoMessageT, GetPublicKeyT, ImportT,
-    MinerEdge, PublishT, SignT, SubscribeT,
+    ClientEdge, ClientMessageT, CountT, CryptoEdge, CryptoMessageT, GetPublicKeyT, SignT,
+    SubscribeT,
 };
 use nipworker_signer::{Signer, Verifier};
 use nipworker_store::EventStore;
 use nipworker_supervision::{Exit, Recipient, StopReport, SupervisorHandle};
+use nipworker_transport::RelayInformation;
 
 use crate::{
-    ClientConfig, ClientError, ClientStatus, MineOptions, MiningHandle, MiningStatus,
-    NostrClientBuilder, PublishReport, PutOutcome, QueryOptions, StartError, SubscribeOptions,
-    Subscription, SubscriptionsStatus,
-    tree::{Durable, Running, close_jobs},
+    ClientConfig, ClientError, ClientStatus, NostrClientBuilder, QueryOptions, StartError,
+    SubscribeOptions, Subscription, SubscriptionsStatus,
+    mining::Desk,
+    tree::{Durable, Running, close_desk},
     wire::{ask_crypto, ask_parser, expect_answer, repeatedly},
 };
-
-/// Most events of one [`NostrClient::import`].
-pub const IMPORT_MAX_EVENTS: usize = 10_000;
-
-/// How an event is published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishOptions {
-    /// Relays to send it to; `None` means the configured ones.
-    pub relays: Option<Vec<RelayUrl>>,
-    /// Whether it is sent to relays at all.
-    pub use_relays: bool,
-    /// How long the relays' answers are waited for; `None` takes the configured
-    /// `connections.publish_deadline`.
-    pub timeout: Option<Duration>,
-}
-
-impl Default for PublishOptions {
-    fn default() -> Self {
-        Self { relays: None, use_relays: true, timeout: None }
-    }
-}
 
 /// A running engine. Clones are handles to the same one; when the last is dropped it stops in
 /// order in the background. [`close`](Self::close) waits for that.
@@ -63,12 +39,11 @@ struct Inner {
     addresses: crate::tree::Addresses,
     parser: Recipient<ClientEdge>,
     crypto: Recipient<CryptoEdge>,
-    miner: Recipient<MinerEdge>,
+    information: Option<Arc<dyn RelayInformation>>,
     durable: Durable,
     /// Let go of on close, so that the file is free and the threads end.
     held: Mutex<Option<Held>>,
     next_subscription: AtomicU64,
-    next_job: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -88,7 +63,7 @@ impl Drop for Inner {
         self.durable.hub.shutdown();
         // The tree stops in the background once its handle is dropped; mining ends here, and
         // its threads may take the length of a batch.
-        close_jobs(&self.durable.jobs);
+        close_desk(&self.durable.desk);
     }
 }
 
@@ -110,6 +85,7 @@ impl NostrClient {
         config: ClientConfig,
         running: Running,
         store: Arc<dyn EventStore>,
+        information: Option<Arc<dyn RelayInformation>>,
     ) -> Self {
         let Running { tree, addresses, durable, verifier } = running;
         Self {
@@ -118,13 +94,12 @@ impl NostrClient {
                 tree,
                 parser: addresses.parser.recipient(),
                 crypto: addresses.crypto.recipient(),
-                miner: addresses.miner.recipient(),
+                information,
                 #[cfg(feature = "chaos")]
                 addresses,
                 durable,
                 held: Mutex::new(Some(Held { store, verifier })),
                 next_subscription: AtomicU64::new(1),
-                next_job: AtomicU64::new(1),
             }),
         }
     }
@@ -132,6 +107,19 @@ impl NostrClient {
     #[cfg(feature = "chaos")]
     pub(crate) fn addresses(&self) -> &crate::tree::Addresses {
         &self.inner.addresses
+    }
+
+    pub(crate) fn parser(&self) -> &Recipient<ClientEdge> {
+        &self.inner.parser
+    }
+
+    pub(crate) fn desk(&self) -> &Arc<Desk> {
+        &self.inner.durable.desk
+    }
+
+    /// Who can be asked what relays say about themselves.
+    pub(crate) fn information(&self) -> Option<&Arc<dyn RelayInformation>> {
+        self.inner.information.as_ref()
     }
 
     /// The settings it was started with.
@@ -223,7 +211,7 @@ impl NostrClient {
     }
 
     /// Whether there is anybody to ask: relays of the request's own, or configured ones.
-    fn has_relays(&self, named: Option<&[RelayUrl]>) -> bool {
+    pub(crate) fn has_relays(&self, named: Option<&[RelayUrl]>) -> bool {
         !named.unwrap_or(&self.inner.config.relays).is_empty()
     }
 
@@ -256,64 +244,6 @@ impl NostrClient {
         Subscription::open(stream, opening.boxed(), hub).await
     }
 
-    /// Publishes to the store and the configured relays.
-    ///
-    /// # Errors
-    /// As [`publish_with`](Self::publish_with).
-    pub async fn publish(&self, event: Event) -> Result<PublishReport, ClientError> {
-        self.publish_with(event, PublishOptions::default()).await
-    }
-
-    /// Checks, stores and sends an event, and waits for each relay's answer or the timeout. The
-    /// report is true: nothing counts as accepted that was not.
-    ///
-    /// Dropping the future does not take the event back: it may be stored and sent all the same.
-    ///
-    /// # Errors
-    /// [`ClientError::Worker`] when a worker failed meanwhile: the event may be stored and sent
-    /// or not; publishing it again is safe. A bad event is not an error but an outcome.
-    pub async fn publish_with(
-        &self,
-        event: Event,
-        options: PublishOptions,
-    ) -> Result<PublishReport, ClientError> {
-        let PublishOptions { relays, use_relays, timeout } = options;
-        let use_relays = use_relays && self.has_relays(relays.as_deref());
-        let request = ClientEdge::encode(PublishT {
-            event: Box::new(event.into()),
-            relays: texts(relays),
-            use_relays,
-            timeout_ms: milliseconds(
-                timeout.unwrap_or(self.inner.config.connections.publish_deadline),
-            ),
-        });
-        let answer = ask_parser(&self.inner.parser, request).await?;
-        let published = expect_answer!(answer, ClientMessageT::Published)?;
-        Ok(PublishReport {
-            outcome: (*published.outcome).into(),
-            receipts: published.receipts.into_iter().map(Into::into).collect(),
-        })
-    }
-
-    /// Checks and stores events given as JSON texts, without sending them anywhere. One outcome
-    /// for each text, in order.
-    ///
-    /// # Errors
-    /// [`ClientError::Invalid`] for more than [`IMPORT_MAX_EVENTS`] texts; [`ClientError::Worker`]
-    /// when a worker failed meanwhile: importing the same texts again is safe.
-    pub async fn import(&self, events: Vec<String>) -> Result<Vec<PutOutcome>, ClientError> {
-        if events.len() > IMPORT_MAX_EVENTS {
-            return Err(ClientError::Invalid(format!(
-                "{} events in one import, the most is {IMPORT_MAX_EVENTS}",
-                events.len()
-            )));
-        }
-        let request = ClientEdge::encode(ImportT { events });
-        let answer = ask_parser(&self.inner.parser, request).await?;
-        let imported = expect_answer!(answer, ClientMessageT::Imported)?;
-        Ok(imported.outcomes.into_iter().map(Into::into).collect())
-    }
-
     /// Counts the stored events that match; an event that several filters match counts once.
     ///
     /// # Errors
@@ -327,39 +257,9 @@ impl NostrClient {
         Ok(expect_answer!(answer, ClientMessageT::Counted)?.count)
     }
 
-    /// Mines a nonce so that the event's id has `difficulty_bits` leading zero bits (NIP-13).
-    ///
-    /// # Errors
-    /// As [`mine_with`](Self::mine_with).
-    pub async fn mine(
-        &self,
-        template: UnsignedEvent,
-        difficulty_bits: u16,
-    ) -> Result<MiningHandle, ClientError> {
-        self.mine_with(template, difficulty_bits, MineOptions::default()).await
-    }
-
-    /// Starts a mining job. It goes on when the miner is restarted; dropping the handle cancels
-    /// it.
-    ///
-    /// # Errors
-    /// [`ClientError::Invalid`] for a difficulty above 256 or an event that is too large,
-    /// [`ClientError::Busy`] when too many jobs run.
-    pub async fn mine_with(
-        &self,
-        template: UnsignedEvent,
-        difficulty_bits: u16,
-        options: MineOptions,
-    ) -> Result<MiningHandle, ClientError> {
-        let id = JobId(self.inner.next_job.fetch_add(1, Ordering::Relaxed));
-        let book = Arc::clone(&self.inner.durable.jobs);
-        let miner = self.inner.miner.clone();
-        MiningHandle::start(id, template, difficulty_bits, options, book, miner).await
-    }
-
     /// How everything is. Reads counters; waits for no worker.
     pub fn status(&self) -> ClientStatus {
-        let Durable { hub, pipeline, relays, jobs, .. } = &self.inner.durable;
+        let Durable { hub, pipeline, relays, desk, .. } = &self.inner.durable;
         let held = self.held().clone();
         let mut subscriptions = SubscriptionsStatus::default();
         for stats in hub.stats() {
@@ -377,7 +277,7 @@ impl NostrClient {
             ingest: pipeline.stats(),
             store: held.as_ref().and_then(|held| held.store.stats().ok()),
             verification: held.map(|held| held.verifier.pool().metrics()),
-            mining: MiningStatus { pool: jobs.pool_metrics(), jobs: jobs.list(Instant::now()) },
+            mining: desk.status(),
         }
     }
 
@@ -397,11 +297,11 @@ impl NostrClient {
         self.inner.durable.hub.shutdown();
         let report = self.inner.tree.stop().await;
         let held = self.held().take();
-        let jobs = Arc::clone(&self.inner.durable.jobs);
+        let desk = Arc::clone(&self.inner.durable.desk);
         let (done, stopped) = futures::channel::oneshot::channel::<()>();
         let joiner =
             std::thread::Builder::new().name("nipworker-stop".to_owned()).spawn(move || {
-                jobs.close();
+                desk.close();
                 drop(held);
                 drop(done);
             });
@@ -425,12 +325,7 @@ fn check(filters: &[Filter]) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// For an edge on which zero stands for a default: less than a millisecond is a millisecond.
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-fn texts(relays: Option<Vec<RelayUrl>>) -> Vec<String> {
+pub(crate) fn texts(relays: Option<Vec<RelayUrl>>) -> Vec<String> {
     relays.unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 

@@ -21,6 +21,10 @@ pub enum StartError {
     /// The pool of mining or verification threads could not be started.
     #[error("thread pool: {0}")]
     Pool(String),
+    /// The file that keeps mining jobs cannot be used: it is in use, cannot be read or written, or
+    /// a newer release wrote it.
+    #[error("mining checkpoint: {0}")]
+    Checkpoint(String),
     /// The transport could not be made.
     #[error("transport: {0}")]
     Transport(String),

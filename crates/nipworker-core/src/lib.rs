@@ -7,7 +7,7 @@
 //! * [`NostrClient`], [`NostrClientBuilder`], [`ClientConfig`]: start and stop;
 //! * [`Subscription`], [`SubscriptionEvent`]: what comes in;
 //! * [`PublishReport`], [`PutOutcome`], [`Receipt`]: what became of what went out;
-//! * [`MiningHandle`], [`MiningProgress`], [`MiningOutcome`]: work;
+//! * [`MiningHandle`], [`MiningView`], [`MiningProgress`], [`MiningOutcome`]: work;
 //! * [`ClientStatus`]: how everything is, without asking any worker;
 //! * [`supervision`], [`protocol`], [`signer`], [`store`], [`transport`], [`pow`]: the parts, for
 //!   programs that need them directly.
@@ -57,6 +57,8 @@ mod clock;
 pub mod config;
 mod error;
 mod mining;
+mod publish;
+mod remine;
 mod report;
 mod status;
 mod subscription;
@@ -66,14 +68,19 @@ mod wire;
 pub use builder::NostrClientBuilder;
 #[cfg(feature = "chaos")]
 pub use chaos::{Fault, Worker};
-pub use client::{IMPORT_MAX_EVENTS, NostrClient, PublishOptions};
+pub use client::NostrClient;
 pub use config::{
-    ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, LimitsConfig, MinerConfig,
-    StoreBackend, StoreConfig, SupervisionConfig,
+    CheckpointFile, ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, LimitsConfig,
+    MinerConfig, Remine, Reserve, StoreBackend, StoreConfig, SupervisionConfig,
 };
 pub use error::{ClientError, StartError};
-pub use mining::{MineOptions, MiningHandle, MiningOutcome, MiningProgress, PROGRESS_INTERVAL};
-pub use nipworker_mining::{PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics};
+pub use mining::{
+    CheckpointStatus, MineOptions, MiningHandle, MiningOutcome, MiningProgress, MiningView,
+    PROGRESS_INTERVAL,
+};
+pub use nipworker_mining::{
+    JobPhase, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,
+};
 pub use nipworker_pipeline::{IngestStats, Overflow, RelayNews, Source};
 pub use nipworker_relay::{LinkState, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError};
@@ -81,8 +88,10 @@ pub use nipworker_store::{EventStore, StoreStats};
 pub use nipworker_supervision::{
     ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,
 };
+pub use publish::{IMPORT_MAX_EVENTS, PublishOptions};
+pub use remine::{DemandSource, Demanded, RemineResult, Remined};
 pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};
-pub use status::{ClientStatus, MiningStatus, SubscriptionsStatus};
+pub use status::{ClientStatus, KernelSpeed, KernelStatus, MiningStatus, SubscriptionsStatus};
 pub use subscription::{QueryOptions, SubscribeOptions, Subscription, SubscriptionEvent};
 
 pub use nipworker_pow as pow;

@@ -4,6 +4,8 @@ use nipworker_protocol::EventId;
 use nipworker_schema::{PutOutcomeT, ReceiptStatus as WireReceipt, ReceiptT};
 use serde::{Deserialize, Serialize};
 
+use crate::Remined;
+
 /// What the store did with one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -120,10 +122,15 @@ pub struct PublishReport {
     pub outcome: PutOutcome,
     /// One receipt for each relay; empty when no relay was asked.
     pub receipts: Vec<Receipt>,
+    /// What was done for relays that refused the event for too little work; `None` when no relay
+    /// did, or `miner.remine` is off. It is about another event, whose receipts stand in it; all
+    /// else in this report is about the one that was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remined: Option<Remined>,
 }
 
 impl PublishReport {
-    /// Number of relays that said OK true.
+    /// Number of relays that said OK true to the event itself.
     pub fn accepted(&self) -> usize {
         self.receipts.iter().filter(|r| r.status == ReceiptStatus::Accepted).count()
     }

@@ -7,6 +7,8 @@ use nipworker_store::StoreStats;
 use nipworker_supervision::TreeStatus;
 use serde::{Deserialize, Serialize};
 
+use crate::CheckpointStatus;
+
 /// A snapshot of the whole client. Taking it asks no worker and waits for none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientStatus {
@@ -43,11 +45,38 @@ pub struct SubscriptionsStatus {
     pub lagged: u64,
 }
 
-/// Mining jobs and the threads they run on.
+/// Mining jobs and what they run on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MiningStatus {
+    /// What hashes.
+    pub kernel: KernelStatus,
     /// The threads; `None` once the client is closed.
     pub pool: Option<PoolMetrics>,
     /// The jobs that are known, in order of submission.
     pub jobs: Vec<Progress>,
+    /// The file that keeps jobs over a restart of the process, if the configuration names one.
+    pub checkpoint: Option<CheckpointStatus>,
+}
+
+/// The code that searches for nonces on this processor.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct KernelStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether the configuration named it; otherwise it was the fastest at the start.
+    pub forced: bool,
+    /// What was measured at the start; empty when nothing was, because the configuration named
+    /// the kernel or because there is only one.
+    pub measured: Vec<KernelSpeed>,
+    /// Names of kernels that gave wrong results on this processor and are not used: a defect.
+    pub rejected: Vec<String>,
+}
+
+/// The speed of one kernel, as measured at the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelSpeed {
+    /// The kernel.
+    pub name: String,
+    /// Nanoseconds of one thread for one attempt on a short note.
+    pub ns_per_hash: f64,
 }

@@ -9,13 +9,16 @@ use nipworker_miner::{MinerActor, MinerParts};
 use nipworker_mining::JobBook;
 use nipworker_parser::{ParserActor, ParserConfig, ParserParts};
 use nipworker_pipeline::{Hub, Pipeline};
-use nipworker_pow::{PowFactory, PowInput};
+use nipworker_pow::PowInput;
 use nipworker_relay::RelayBook;
 use nipworker_signer::{SignerSlot, Verifier};
 use nipworker_store::EventStore;
 use nipworker_supervision::{Address, ChildSpec, Strategy, Supervisor, SupervisorHandle};
 
-use crate::{ClientConfig, StartError, clock};
+use crate::{
+    ClientConfig, MinerConfig, StartError, clock,
+    mining::{self, Desk},
+};
 
 /// The addresses of the workers. They are valid for the life of the client.
 #[derive(Clone)]
@@ -45,7 +48,7 @@ pub(crate) struct Durable {
     pub(crate) hub: Hub,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) relays: Arc<RelayBook>,
-    pub(crate) jobs: Arc<JobBook>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) signer: SignerSlot,
 }
 
@@ -67,17 +70,15 @@ pub(crate) async fn start(
     let unix = clock::system();
     let threads = (config.crypto.threads > 0).then_some(config.crypto.threads);
     let verifier = Verifier::new(threads).map_err(|error| StartError::Pool(error.to_string()))?;
-    let jobs = Arc::new(JobBook::new());
-    jobs.register(Arc::new(PowFactory::new(Arc::clone(&unix))));
-    jobs.start_pool(config.mining_pool()).map_err(|error| StartError::Pool(error.to_string()))?;
+    let addresses = Addresses::new();
+    let desk = Arc::new(open_desk(config, &addresses, &unix)?);
     let durable = Durable {
         hub: Hub::new(config.hub_config()),
         pipeline: Arc::new(Pipeline::new(config.pipeline_config())),
         relays: Arc::new(RelayBook::new(config.relays.iter().cloned())),
-        jobs,
+        desk,
         signer,
     };
-    let addresses = Addresses::new();
     let children = children(config, &durable, &addresses, store, transport, &verifier, unix);
     let mut builder = Supervisor::builder("nipworker")
         .strategy(Strategy::OneForOne)
@@ -86,10 +87,10 @@ pub(crate) async fn start(
         .at_end({
             // Nothing will come on any stream then, and their readers are to know.
             let hub = durable.hub.clone();
-            let jobs = Arc::clone(&durable.jobs);
+            let desk = Arc::clone(&durable.desk);
             move |_| {
                 hub.shutdown();
-                close_jobs(&jobs);
+                close_desk(&desk);
             }
         });
     for child in children {
@@ -99,9 +100,26 @@ pub(crate) async fn start(
     Ok(Running { tree, addresses, durable, verifier })
 }
 
+/// The jobs that an earlier process left are taken over before the threads start, so that they
+/// are the first to go on.
+fn open_desk(
+    config: &ClientConfig,
+    addresses: &Addresses,
+    unix: &clock::UnixClock,
+) -> Result<Desk, StartError> {
+    let book = Arc::new(JobBook::new());
+    let (factory, kernel) = mining::kernel(&config.miner, Arc::clone(unix))?;
+    book.register(Arc::new(factory));
+    let miner = addresses.miner.recipient();
+    let desk = Desk::open(book, miner, kernel, &config.miner.checkpoint, unix)?;
+    let started = desk.book().start_pool(config.miner.pool());
+    started.map_err(|error| MinerConfig::refused(&error))?;
+    Ok(desk)
+}
+
 /// Ends all mining for good, on a thread of its own because it takes the length of a batch.
-pub(crate) fn close_jobs(jobs: &Arc<JobBook>) {
-    let closing = Arc::clone(jobs);
+pub(crate) fn close_desk(desk: &Arc<Desk>) {
+    let closing = Arc::clone(desk);
     let closer = std::thread::Builder::new()
         .name("nipworker-stop".to_owned())
         .spawn(move || closing.close());
@@ -147,7 +165,7 @@ fn children(
         clock: SharedClock::new(unix),
     };
     let miner = MinerParts {
-        book: Arc::clone(&durable.jobs),
+        book: Arc::clone(durable.desk.book()),
         nip13: Arc::new(|template, difficulty, refresh_created_at| {
             PowInput { event: template.into(), difficulty, refresh_created_at }.into_request()
         }),

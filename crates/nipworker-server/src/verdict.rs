@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn verdict(status: PutStatus, receipts: Vec<Receipt>) -> (bool, String) {
-        let report = PublishReport { outcome: outcome(status, ""), receipts };
+        let report = PublishReport { outcome: outcome(status, ""), receipts, remined: None };
         let Verdict { accepted, message } = Verdict::of(&report);
         (accepted, message)
     }

@@ -2,17 +2,19 @@
 //! to use. All of it is fixed for the life of the client.
 
 pub mod duration;
+mod miner;
 
 use std::{path::PathBuf, time::Duration};
 
 use nipworker_connections::{BackoffConfig, RelayConfig};
-use nipworker_mining::{DispatchMode, JobBook, Placement, PoolConfig};
 use nipworker_pipeline::{HubConfig, PipelineConfig};
 use nipworker_protocol::{EventLimits, RelayUrl};
 use nipworker_supervision::{Backoff, Intensity};
 use serde::{Deserialize, Serialize};
 
 use crate::StartError;
+
+pub use miner::{CheckpointFile, Dispatch, MinerConfig, Remine, Reserve};
 
 /// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
 /// in memory, no relays, threads by the number of cores.
@@ -207,35 +209,6 @@ impl Default for CryptoConfig {
     }
 }
 
-/// How work reaches the mining threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dispatch {
-    /// Batches ahead of need, and threads that refill themselves.
-    #[default]
-    Batched,
-    /// One item at a time, waiting for its result: a baseline to compare with.
-    Sequential,
-}
-
-/// Mining.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MinerConfig {
-    /// Mining threads; 0 takes the number of cores, less one where there are four or more.
-    pub threads: usize,
-    /// Whether each thread is bound to one core.
-    pub pin: bool,
-    /// How work reaches the threads.
-    pub dispatch: Dispatch,
-}
-
-impl Default for MinerConfig {
-    fn default() -> Self {
-        Self { threads: 0, pin: true, dispatch: Dispatch::default() }
-    }
-}
-
 /// When workers are restarted and when that is given up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -301,12 +274,12 @@ impl ClientConfig {
             }
         }
         let most = nipworker_pool::MAX_THREADS;
-        for (key, threads) in
-            [("miner.threads", self.miner.threads), ("crypto.threads", self.crypto.threads)]
-        {
-            if threads > most {
-                return wrong(key, format!("{threads} is out of range, the most is {most}"));
-            }
+        if self.crypto.threads > most {
+            let problem = format!("{} is out of range, the most is {most}", self.crypto.threads);
+            return wrong("crypto.threads", problem);
+        }
+        if let Err((key, problem)) = self.miner.validate() {
+            return wrong(&format!("miner.{key}"), problem);
         }
         let SupervisionConfig { within, backoff_min, backoff_max, .. } = self.supervision;
         for (key, time) in [
@@ -367,18 +340,6 @@ impl ClientConfig {
             max_subscriptions: self.limits.max_subscriptions,
             queue_events: self.limits.queue_events,
             seen_events: self.limits.seen_events,
-        }
-    }
-
-    pub(crate) fn mining_pool(&self) -> PoolConfig {
-        PoolConfig {
-            threads: (self.miner.threads > 0).then_some(self.miner.threads),
-            placement: if self.miner.pin { Placement::Spread } else { Placement::Off },
-            dispatch: match self.miner.dispatch {
-                Dispatch::Batched => DispatchMode::Batched,
-                Dispatch::Sequential => DispatchMode::Sequential,
-            },
-            ..JobBook::pool_config()
         }
     }
 

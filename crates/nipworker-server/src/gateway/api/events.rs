@@ -73,7 +73,7 @@ fn refusal(report: &PublishReport) -> (StatusCode, &'static str) {
     }
 }
 
-fn answer(report: &PublishReport, verdict: &Verdict) -> Value {
+pub(in crate::gateway) fn answer(report: &PublishReport, verdict: &Verdict) -> Value {
     json!({
         "id": report.outcome.id,
         "accepted": verdict.accepted,
@@ -235,7 +235,7 @@ async fn publish_line(gateway: &Gateway, line: Line) -> Value {
 
 fn failed(id: EventId, error: &ClientError) -> PublishReport {
     let outcome = PutOutcome { id, status: PutStatus::Failed, reason: error.to_string() };
-    PublishReport { outcome, receipts: Vec::new() }
+    PublishReport { outcome, receipts: Vec::new(), remined: None }
 }
 
 #[cfg(test)]

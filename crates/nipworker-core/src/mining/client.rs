@@ -1,0 +1,72 @@
+//! Mining as a program asks for it.
+
+use std::sync::Arc;
+
+use nipworker_mining::JobId;
+use nipworker_protocol::UnsignedEvent;
+
+use super::{MineOptions, MiningHandle, MiningProgress, MiningView};
+use crate::{ClientError, NostrClient};
+
+impl NostrClient {
+    /// Mines a nonce so that the event's id has `difficulty_bits` leading zero bits (NIP-13).
+    ///
+    /// # Errors
+    /// As [`mine_with`](Self::mine_with).
+    pub async fn mine(
+        &self,
+        template: UnsignedEvent,
+        difficulty_bits: u16,
+    ) -> Result<MiningHandle, ClientError> {
+        self.mine_with(template, difficulty_bits, MineOptions::default()).await
+    }
+
+    /// Starts a mining job. It goes on when the miner is restarted; dropping the handle cancels
+    /// it, [`MiningHandle::detach`] lets it go on without one.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] for a difficulty above 256, an event that is too large, or an
+    /// option out of its range; [`ClientError::Unsupported`] for what this system cannot do;
+    /// [`ClientError::Busy`] when too many jobs run.
+    pub async fn mine_with(
+        &self,
+        template: UnsignedEvent,
+        difficulty_bits: u16,
+        options: MineOptions,
+    ) -> Result<MiningHandle, ClientError> {
+        let desk = Arc::clone(self.desk());
+        MiningHandle::start(desk, template, difficulty_bits, options).await
+    }
+
+    /// How far all jobs are that the client knows, in order of submission: those that are owned by
+    /// a handle, those that go on by themselves, and the last that have ended.
+    pub fn jobs(&self) -> Vec<MiningProgress> {
+        self.desk().progress()
+    }
+
+    /// Looks on at a job by its number, for example that of [`MiningHandle::detach`].
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is none, or it has ended and was forgotten.
+    pub fn job(&self, job: u64) -> Result<MiningView, ClientError> {
+        self.desk().view(JobId(job))
+    }
+
+    /// Ends a job and returns the number of nonces tried, which is final: nothing is counted after
+    /// this returns. It does nothing to a job that has ended.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is none; failures of the miner, in which case the job
+    /// is cancelled all the same.
+    pub async fn cancel_job(&self, job: u64) -> Result<u64, ClientError> {
+        self.desk().cancel(JobId(job)).await
+    }
+
+    /// Holds a job (`true`) or lets it go on.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is none, or failures of the miner.
+    pub async fn pause_job(&self, job: u64, pause: bool) -> Result<(), ClientError> {
+        self.desk().pause(JobId(job), pause).await
+    }
+}

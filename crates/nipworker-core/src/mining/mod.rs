@@ -1,0 +1,18 @@
+//! Mining jobs as a caller sees them, and what is kept of them.
+
+mod checkpoint;
+mod client;
+mod desk;
+mod handle;
+mod kernel;
+mod options;
+mod progress;
+mod view;
+
+pub use checkpoint::CheckpointStatus;
+pub(crate) use desk::Desk;
+pub use handle::MiningHandle;
+pub(crate) use kernel::kernel;
+pub use options::MineOptions;
+pub use progress::{MiningOutcome, MiningProgress, PROGRESS_INTERVAL};
+pub use view::MiningView;
