@@ -5,6 +5,7 @@
 //!
 //! * `codegen`: FlatBuffers code from the schemas;
 //! * `peers`: installs the relays, clients and tools of others that the tests lean on;
+//! * `aarch64`: the hash kernels' tests on 64-bit ARM;
 //! * `checks`: what is true of the tree without running the product;
 //! * `suite`: the full test command;
 //! * `bench`: mining rates beside those of others;
@@ -14,6 +15,7 @@
 // A command-line program speaks through its output.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod aarch64;
 mod bench;
 mod checks;
 mod codegen;
@@ -36,6 +38,11 @@ usage: cargo xtask COMMAND
                       into target/peers
   bench-pow [--quick] mining rates beside those of others: prints tables, writes them and a
                       plot to benches/records; with --quick it only prints
+  aarch64 [--build-std RUSTC]
+                      the tests of nipworker-hash on 64-bit ARM, under qemu on other machines;
+                      installs nothing and says what is missing. With --build-std the standard
+                      library is built from the sources that belong to that compiler. Not part
+                      of test, which must not need an emulator and a cross compiler
   help                this text
 
 test and peers need node, npm and python3 beside a Rust toolchain and a C compiler.
@@ -50,6 +57,8 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::generate(),
         ["codegen", "--check"] => codegen::check(),
         ["peers"] => peers::run(),
+        ["aarch64"] => aarch64::run(None),
+        ["aarch64", "--build-std", rustc] => aarch64::run(Some(rustc)),
         ["bench-pow"] => bench::pow(false),
         ["bench-pow", "--quick"] => bench::pow(true),
         ["help" | "--help" | "-h"] => {
