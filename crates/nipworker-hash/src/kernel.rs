@@ -61,7 +61,17 @@ pub trait SearchKernel: Debug + Send + Sync {
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>);
 }
 
-/// The kernels that this processor can run; the portable one is always there, and first.
+/// The kernels that this processor can run; the portable one is always there, and first. Each has
+/// a name of its own.
 pub fn kernels() -> Vec<&'static dyn SearchKernel> {
-    vec![&Portable]
+    #[cfg(target_arch = "x86_64")]
+    let native = [
+        crate::x86_sha::kernel(),
+        crate::avx512::kernel(),
+        crate::hybrid::kernel(),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let native = [None];
+    let portable: &'static dyn SearchKernel = &Portable;
+    std::iter::once(portable).chain(native.into_iter().flatten()).collect()
 }

@@ -60,11 +60,19 @@
 //! Whoever reports a candidate hashes the text again with another implementation first.
 
 mod answers;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod block;
 mod choice;
+#[cfg(target_arch = "x86_64")]
+mod digits;
+#[cfg(target_arch = "x86_64")]
+mod hybrid;
 mod kernel;
 mod midstates;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86_sha;
 
 pub use block::{BLOCK_BYTES, INITIAL_STATE, Schedule, compress};
 pub use choice::{Choice, Measured, UnknownKernel, choose, kernel_named};
