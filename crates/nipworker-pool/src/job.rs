@@ -343,7 +343,8 @@ impl JobCore {
     }
 
     /// Moves the job's virtual time on. Thread time, not CPU time, is what jobs share: an item
-    /// that waits keeps its thread from the others just as well.
+    /// that waits keeps its thread from the others just as well. Time for which the system took
+    /// the CPU away is charged to nobody: it would fall on one job or another by chance.
     fn charge(&self, ns: u64) {
         self.pass.fetch_add(self.weighted(ns), Relaxed);
     }
@@ -382,10 +383,14 @@ impl JobCore {
     }
 
     /// Settles a batch that has run. Only here results count, and only while the gate is open.
+    ///
+    /// `held_ns` is for how long it kept its thread from other work: while it computed or waited,
+    /// not while the system let something else run.
     pub(crate) fn commit(
         &self,
         batch: &Batch,
         report: &BatchReport,
+        held_ns: u64,
         commit: &mut dyn FnMut(&BatchReport) -> Next,
     ) -> Settled {
         let mut gate = lock(&self.gate);
@@ -405,7 +410,7 @@ impl JobCore {
                     Settled::Idle { queued_again: failed == Settled::QueuedAgain }
                 }
                 Ok(next) => {
-                    self.account(&mut gate, batch, report);
+                    self.account(&mut gate, batch, report, held_ns);
                     if next == Next::Stop {
                         self.close(&mut gate, EndReason::Stopped);
                     }
@@ -424,19 +429,18 @@ impl JobCore {
         outcome
     }
 
-    fn account(&self, gate: &mut Gate, batch: &Batch, report: &BatchReport) {
+    fn account(&self, gate: &mut Gate, batch: &Batch, report: &BatchReport, held_ns: u64) {
         let cpu_ns = nanos(report.cpu);
-        let wall_ns = nanos(report.wall);
         gate.items += report.done.len;
         gate.batches += 1;
         gate.cpu_ns += cpu_ns;
-        gate.sizer.record(report.done.len, cpu_ns, wall_ns);
+        gate.sizer.record(report.done.len, cpu_ns, held_ns);
         self.batch_size.store(gate.sizer.current(), Relaxed);
         self.item_ns.store(gate.sizer.wall_ns_per_item() as u64, Relaxed);
-        if wall_ns >= batch.charged_ns {
-            self.charge(wall_ns - batch.charged_ns);
+        if held_ns >= batch.charged_ns {
+            self.charge(held_ns - batch.charged_ns);
         } else {
-            self.pass.fetch_sub(self.weighted(batch.charged_ns - wall_ns), Relaxed);
+            self.pass.fetch_sub(self.weighted(batch.charged_ns - held_ns), Relaxed);
         }
         let (_, rest) = batch.span.split_at(report.done.len);
         if !rest.is_empty() {

@@ -11,6 +11,7 @@
 //! * [`RangeTask`] is the code that works on a span; [`JobSpec`] says how it is run and
 //!   [`JobTicket`] pauses, cancels and awaits it.
 //! * [`Pool::run_batch`] is the second use: a list of items in, a future of their results out.
+//! * [`Dispatcher`] keeps one current job per slot: what a source of job events needs.
 //! * [`source`] is a broadcast source whose readers take whatever has piled up in one step and
 //!   learn exactly how much they lost.
 //!
@@ -22,7 +23,9 @@
 //!   panics a second time is quarantined. A thread that dies is replaced, and what it was working
 //!   on is treated the same way.
 //! * After [`JobTicket::cancel`] returns no result of that job is committed any more.
-//! * Jobs share the threads by time in proportion to the weight of their [`Priority`].
+//! * Jobs share the threads by time in proportion to the weight of their [`Priority`]; what one
+//!   leaves (because it ended, stands still, or is at a limit of its own) the others share alike.
+//! * Each thread is on the CPU that the [`Placement`] gives it, or the pool does not start.
 //! * Dropping the last [`Pool`] joins every thread.
 //!
 //! The crate is generic: it knows neither Nostr nor mining, has no async runtime, and blocks only
@@ -48,6 +51,7 @@ mod caught;
 mod config;
 mod coordinator;
 mod cpus;
+mod dispatcher;
 mod error;
 mod event_count;
 mod feed;
@@ -74,6 +78,7 @@ mod ticket;
 mod worker;
 
 pub use config::{DispatchMode, MAX_THREADS, PoolConfig, default_threads};
+pub use dispatcher::{Assigned, Command, DispatchReport, Dispatcher, MAX_SLOTS};
 pub use error::{BatchError, PoolError};
 pub use metrics::{PoolMetrics, ThreadMetrics};
 pub use observer::{Observer, PoolEvent};

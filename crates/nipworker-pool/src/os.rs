@@ -38,6 +38,9 @@ fn wall_ns() -> u64 {
     u64::try_from(EPOCH.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Whether the system counts context switches per thread.
+pub(crate) const HAS_SWITCHES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// Context switches of the calling thread; zeros where the system does not count them per thread.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn thread_switches() -> Switches {

@@ -182,6 +182,13 @@ impl Shared {
         paused
     }
 
+    /// Ends a job; nothing is committed to it any more.
+    pub(crate) fn cancel(&self, job: &Arc<JobCore>) {
+        job.stop(EndReason::Cancelled);
+        self.note_activity();
+        self.settle(job);
+    }
+
     /// Notes whether any job wants threads.
     fn note_activity(&self) {
         let mut activity = lock(&self.activity);

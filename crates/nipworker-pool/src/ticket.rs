@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::job::JobCore;
 use crate::shared::Shared;
-use crate::spec::{EndReason, JobEnd, JobStats};
+use crate::spec::{JobEnd, JobStats};
 
 /// Controls one job. Clones control the same job; dropping a ticket changes nothing.
 #[derive(Clone)]
@@ -31,8 +31,7 @@ impl JobTicket {
     /// [`crate::BatchContext::is_cancelled`], and the job ends after them. Repeating it, or
     /// calling it after the end, does nothing.
     pub fn cancel(&self) {
-        self.job.stop(EndReason::Cancelled);
-        self.shared.settle(&self.job);
+        self.shared.cancel(&self.job);
     }
 
     /// Stops handing out work. Batches that are running keep what they have done, the rest of

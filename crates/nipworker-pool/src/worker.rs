@@ -88,8 +88,14 @@ pub(crate) fn run(
             }
         }
     }
-    let mut worker =
-        Worker { shared, index, free_since: Instant::now(), switches_read: 0, idle: false };
+    let mut worker = Worker {
+        shared,
+        index,
+        free_since: Instant::now(),
+        switches_read: 0,
+        voluntary: os::thread_switches().voluntary,
+        idle: false,
+    };
     worker.end_wait();
     worker.work();
     drop(obituary);
@@ -98,12 +104,28 @@ pub(crate) fn run(
     }
 }
 
+/// Nanoseconds for which a batch kept its thread from other work: all of them if it waited for
+/// something, and those of its CPU time if it merely had to let others run.
+fn held_ns(report: &BatchReport, voluntary: &mut u64) -> u64 {
+    let (cpu_ns, wall_ns) = (nanos(report.cpu), nanos(report.wall));
+    // Reading the switches costs about as much as the rest of the bookkeeping.
+    if wall_ns <= cpu_ns + cpu_ns / 16 || !os::HAS_SWITCHES {
+        return wall_ns;
+    }
+    let now = os::thread_switches().voluntary;
+    let waited = now != *voluntary;
+    *voluntary = now;
+    if waited { wall_ns } else { cpu_ns }
+}
+
 struct Worker<'a> {
     shared: &'a Shared,
     index: usize,
     /// When it last became free.
     free_since: Instant,
     switches_read: u64,
+    /// Voluntary context switches when they were read last.
+    voluntary: u64,
     /// Whether it runs only when nothing else wants its CPU.
     idle: bool,
 }
@@ -197,6 +219,8 @@ impl Worker<'_> {
             let waited = Duration::from_nanos(waited.starved_ns);
             shared.tell(&PoolEvent::Starved { index: self.index, waited });
         }
+        // The wait itself is not one inside a batch.
+        self.voluntary = os::thread_switches().voluntary;
         // The dispatch latency counts from the moment there was something to dispatch.
         let now = Instant::now();
         let with_job = Duration::from_nanos(waited.with_job_ns);
@@ -233,7 +257,8 @@ impl Worker<'_> {
                     wall: started.elapsed(),
                 };
                 items = report.done.len;
-                settled = Some(job.commit(batch, &report, commit));
+                let held_ns = held_ns(&report, &mut self.voluntary);
+                settled = Some(job.commit(batch, &report, held_ns, commit));
             });
         }));
         let ended = Instant::now();
@@ -302,7 +327,9 @@ impl Worker<'_> {
         if now.saturating_sub(self.switches_read) >= SWITCHES_EVERY_NS {
             self.switches_read = now;
             let counters = &self.shared.slots[self.index].counters;
-            counters.publish_os(os::thread_cpu_ns(), os::thread_switches());
+            let switches = os::thread_switches();
+            self.voluntary = switches.voluntary;
+            counters.publish_os(os::thread_cpu_ns(), switches);
         }
     }
 }
