@@ -66,11 +66,17 @@ pub trait SearchKernel: Debug + Send + Sync {
 pub fn kernels() -> Vec<&'static dyn SearchKernel> {
     #[cfg(target_arch = "x86_64")]
     let native = [
+        crate::avx2::kernel(),
         crate::x86_sha::kernel(),
         crate::avx512::kernel(),
         crate::hybrid::kernel(),
     ];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    let native = [crate::aarch64::kernel()];
+    #[cfg(not(any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_endian = "little")
+    )))]
     let native = [None];
     let portable: &'static dyn SearchKernel = &Portable;
     std::iter::once(portable).chain(native.into_iter().flatten()).collect()

@@ -59,12 +59,16 @@
 //! There are no threads here, and no clock but the one that [`choose`] compares kernels with.
 //! Whoever reports a candidate hashes the text again with another implementation first.
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod aarch64;
 mod answers;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
 mod choice;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 mod digits;
 #[cfg(target_arch = "x86_64")]
 mod hybrid;
