@@ -25,16 +25,23 @@ impl DispatchLog {
         Self { next, hits, last: Mutex::new((0, 0, 0)) }
     }
 
-    fn stats(&self, metrics: &PoolMetrics) {
+    /// Attempts per second, and CPU percent (100 for one core), since the last time.
+    ///
+    /// Times without a running job are no part of them: the first figures after an idle hour are
+    /// those of the job that ended it.
+    fn rates(&self, metrics: &PoolMetrics) -> (f64, f64) {
         let cpu_ns: u64 = metrics.threads.iter().map(|thread| thread.cpu_ns).sum();
         let mut last = lock(&self.last);
         let (active, attempts, cpu) =
             std::mem::replace(&mut *last, (metrics.active_ns, metrics.attempts, cpu_ns));
         drop(last);
-        // Times without a running job are no part of a rate.
-        let wall_ns = metrics.active_ns.saturating_sub(active).max(1) as f64;
-        let rate = metrics.attempts.saturating_sub(attempts) as f64 * 1e9 / wall_ns;
-        let cpu_percent = cpu_ns.saturating_sub(cpu) as f64 * 100.0 / wall_ns;
+        let active_ns = metrics.active_ns.saturating_sub(active).max(1) as f64;
+        let rate = metrics.attempts.saturating_sub(attempts) as f64 * 1e9 / active_ns;
+        (rate, cpu_ns.saturating_sub(cpu) as f64 * 100.0 / active_ns)
+    }
+
+    fn stats(&self, metrics: &PoolMetrics) {
+        let (rate, cpu_percent) = self.rates(metrics);
         tracing::info!(
             target: DISPATCH_TARGET,
             "mining stats: attempts={} rate={rate:.0}/s hits={} jobs={} active={}/{} \
@@ -125,5 +132,24 @@ impl Observer for DispatchLog {
         if let Some(next) = &self.next {
             next.event(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_of_the_log_leaves_out_the_time_without_a_job() {
+        let log = DispatchLog::new(None, Arc::default());
+        let second = 1_000_000_000;
+        let mut metrics = PoolMetrics::default();
+        (metrics.attempts, metrics.active_ns, metrics.uptime_ns) =
+            (5_000, 10 * second, 10 * second);
+        assert_eq!(log.rates(&metrics).0, 500.0);
+        // An hour of nothing, then ten busy seconds.
+        (metrics.attempts, metrics.active_ns) = (15_000, 20 * second);
+        metrics.uptime_ns = 3_620 * second;
+        assert_eq!(log.rates(&metrics).0, 1_000.0);
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{book, config, endless, eventually, finite};
 use nipworker_mining::{
-    DispatchMode, JobBook, JobId, JobRequest, MAX_ACTIVE_JOBS, MAX_ENDED_JOBS, Outcome, PoolConfig,
-    Priority, SubmitError, Submitted, SyntheticFactory, UnknownJob, conformance,
+    DispatchMode, JobBook, JobId, JobLimits, JobRequest, MAX_ACTIVE_JOBS, MAX_ENDED_JOBS, Outcome,
+    PoolConfig, Priority, SubmitError, Submitted, SyntheticFactory, UnknownJob, conformance,
 };
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
@@ -56,6 +56,19 @@ fn unusable_requests_are_refused_with_the_reason() {
     let mut request = endless(0);
     request.limits.max_attempts = Some(0);
     assert_eq!(refused(request), "max_attempts is 0, allowed is at least 1");
+    let limited = |limits: JobLimits| refused(JobRequest { limits, ..endless(0) });
+    for percent in [0, 101] {
+        let limits = JobLimits { cpu_percent: Some(percent), ..JobLimits::default() };
+        let text = format!("cpu_percent is {percent}, allowed is 1 to 100 percent");
+        assert_eq!(limited(limits), text);
+    }
+    let limits = JobLimits { timeout: Some(Duration::ZERO), ..JobLimits::default() };
+    assert_eq!(
+        limited(limits),
+        "timeout is 0, allowed is more than 0: the deadline would lie in the past"
+    );
+    let none = serde_json::from_value::<JobLimits>(json!({ "max_threads": 0 }));
+    assert!(none.is_err(), "no threads are no limit but a mistake");
     assert_eq!(book.cancel(JobId(7)), Err(UnknownJob { id: JobId(7) }));
 }
 
@@ -95,6 +108,22 @@ fn two_jobs_share_the_pool_and_cancelling_one_leaves_the_other() {
     other.cancel();
     assert_eq!(kept.wait(), Outcome::Exhausted);
     assert_eq!(kept.progress(Instant::now()).attempts, 20_000);
+}
+
+#[test]
+fn a_book_may_hold_a_job_to_its_share_and_keep_it_idle() {
+    let book = book(2);
+    let mut request = endless(20);
+    request.limits = JobLimits { cpu_percent: Some(20), idle: true, ..JobLimits::default() };
+    let job = book.submit(request).unwrap();
+    eventually("it is throttled", || {
+        let metrics = book.pool_metrics().unwrap();
+        metrics.threads.iter().all(|thread| thread.batches > 5)
+            && metrics.throttled_ns > metrics.threads.iter().map(|t| t.busy_ns).sum()
+    });
+    assert_eq!(book.pool_metrics().unwrap().starved_ns, 0);
+    job.cancel();
+    assert_eq!(job.wait(), Outcome::Cancelled);
 }
 
 #[test]
@@ -174,6 +203,8 @@ fn the_log_tells_how_work_reaches_the_threads() {
         "nonces generated: ",
         "batch #1: received ",
         "active=",
+        "hits=0",
+        "throttled_ms=0",
         "worker #31 stopped: shutdown",
     ] {
         assert!(text.contains(words), "{words:?} is not in the log:\n{text}");
