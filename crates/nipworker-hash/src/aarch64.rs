@@ -8,9 +8,9 @@ use std::arch::is_aarch64_feature_detected;
 use std::ops::Range;
 
 use crate::block::{K, Schedule};
-use crate::digits::{DIGITS, Shared, check_fill, check_lanes};
+use crate::digits::{DIGITS, Shared};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
-use crate::midstates::{GROUP, Group, Midstates};
+use crate::midstates::{GROUP, Group, Midstates, begin_fill, begin_scan};
 
 /// Attempts that are hashed side by side. The instructions take several cycles from the operands
 /// to the result; others run meanwhile.
@@ -35,9 +35,9 @@ impl SearchKernel for Sha2 {
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
-        check_fill(seed, &lanes);
         // The instructions do four rounds or none.
-        midstates.hoisted = seed.hoisted.len() / STEP * STEP;
+        let hoisted = seed.hoisted.len() / STEP * STEP;
+        begin_fill(self.name(), seed, &lanes, hoisted, midstates);
         if !lanes.is_empty() {
             // SAFETY: the instructions were detected when `self` was made.
             unsafe { fill(&Shared::new(seed), lanes, midstates) }
@@ -45,7 +45,7 @@ impl SearchKernel for Sha2 {
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
-        check_lanes(&lanes);
+        begin_scan(self.name(), row, &lanes);
         if !lanes.is_empty() {
             // SAFETY: the instructions were detected when `self` was made.
             unsafe { scan(row, lanes, limit, found) }

@@ -9,9 +9,9 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 use crate::block::K;
-use crate::digits::{DIGITS, Shared, check_fill, check_lanes};
+use crate::digits::{DIGITS, Shared};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
-use crate::midstates::{GROUP, Midstates};
+use crate::midstates::{GROUP, Midstates, begin_fill, begin_scan};
 
 /// Attempts in a register.
 const WIDTH: usize = 8;
@@ -39,8 +39,7 @@ impl SearchKernel for Avx2 {
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
-        check_fill(seed, &lanes);
-        midstates.hoisted = seed.hoisted.len();
+        begin_fill(self.name(), seed, &lanes, seed.hoisted.len(), midstates);
         if !lanes.is_empty() {
             // SAFETY: AVX2 was detected when `self` was made.
             unsafe { fill(&Shared::new(seed), lanes, midstates) }
@@ -48,7 +47,7 @@ impl SearchKernel for Avx2 {
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
-        check_lanes(&lanes);
+        begin_scan(self.name(), row, &lanes);
         if !lanes.is_empty() {
             // SAFETY: AVX2 was detected when `self` was made.
             unsafe { scan(row, lanes, limit, found) }

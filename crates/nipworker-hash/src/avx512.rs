@@ -12,9 +12,9 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 use crate::block::K;
-use crate::digits::{DIGITS, Shared, check_fill, check_lanes};
+use crate::digits::{DIGITS, Shared};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
-use crate::midstates::{GROUP, Group, Midstates};
+use crate::midstates::{GROUP, Group, Midstates, begin_fill, begin_scan};
 
 /// AVX-512 Foundation.
 #[derive(Debug)]
@@ -31,8 +31,7 @@ impl SearchKernel for Avx512 {
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
-        check_fill(seed, &lanes);
-        midstates.hoisted = seed.hoisted.len();
+        begin_fill(self.name(), seed, &lanes, seed.hoisted.len(), midstates);
         let shared = Shared::new(seed);
         if lanes.is_empty() {
             return;
@@ -47,7 +46,7 @@ impl SearchKernel for Avx512 {
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
-        check_lanes(&lanes);
+        begin_scan(self.name(), row, &lanes);
         if lanes.is_empty() {
             return;
         }

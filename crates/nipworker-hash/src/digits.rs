@@ -1,7 +1,5 @@
 //! What the kernels' `fill`s have in common: the digits of the lanes, and the rounds before them.
 
-use std::ops::Range;
-
 use crate::block::{K, rounds, words};
 use crate::kernel::Seed;
 use crate::midstates::LANES;
@@ -64,23 +62,4 @@ impl Shared {
         }
         Self { feed: *seed.state, state14, state15, words, hoisted, rounds: seed.hoisted.len() }
     }
-}
-
-/// Checks what every kernel's `fill` is asked for.
-///
-/// # Panics
-///
-/// As [`SearchKernel::fill`](crate::SearchKernel::fill) says.
-pub(crate) fn check_fill(seed: &Seed<'_>, lanes: &Range<usize>) {
-    check_lanes(lanes);
-    assert!(seed.hoisted.len() <= 15, "{} hoisted rounds", seed.hoisted.len());
-}
-
-/// Checks the lanes that a kernel is asked for.
-///
-/// # Panics
-///
-/// If they reach beyond the last one.
-pub(crate) fn check_lanes(lanes: &Range<usize>) {
-    assert!(lanes.end <= LANES, "lane {} of {LANES}", lanes.end);
 }

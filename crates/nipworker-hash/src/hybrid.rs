@@ -16,9 +16,9 @@ mod tile;
 use std::ops::Range;
 
 use crate::avx512::{collect, fill_group, scan_groups};
-use crate::digits::{DIGITS, Shared, check_fill, check_lanes};
+use crate::digits::{DIGITS, Shared};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
-use crate::midstates::{GROUP, Group, LANES, Midstates};
+use crate::midstates::{GROUP, Group, LANES, Midstates, begin_fill, begin_scan};
 
 use self::tile::{Halves, TWELVE, Task, Words, run};
 
@@ -53,14 +53,13 @@ impl SearchKernel for Hybrid {
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
-        check_fill(seed, &lanes);
         // Rounds come in twos.
-        midstates.hoisted = seed.hoisted.len() & !1;
+        let hoisted = seed.hoisted.len() & !1;
+        begin_fill(self.name(), seed, &lanes, hoisted, midstates);
         if lanes.is_empty() {
             return;
         }
         let shared = Shared::new(seed);
-        let hoisted = midstates.hoisted;
         let tiles = tiles(&lanes);
         let last = if lanes.end > TILED { TWELVES } else { 2 * tiles.end };
         for group in 2 * tiles.start..last {
@@ -81,11 +80,11 @@ impl SearchKernel for Hybrid {
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
-        check_lanes(&lanes);
+        begin_scan(self.name(), row, &lanes);
         if lanes.is_empty() {
             return;
         }
-        let Midstates { feed, start, hoisted } = row.midstates;
+        let Midstates { feed, start, hoisted, .. } = row.midstates;
         let first = &row.first.0[*hoisted..];
         let mut words = Words { groups: [[0; GROUP]; 2], twelve: [[0; 4]; TWELVE] };
         for tile in tiles(&lanes) {

@@ -57,7 +57,7 @@ pub trait SearchKernel: Debug + Send + Sync {
     ///
     /// # Panics
     ///
-    /// If `lanes` reaches beyond [`LANES`](crate::LANES).
+    /// If `lanes` reaches beyond [`LANES`](crate::LANES) or another kernel made the midstates.
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>);
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::block::{K, Schedule, add, compress_scheduled, rounds};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
-use crate::midstates::{GROUP, LANES, Midstates};
+use crate::midstates::{GROUP, Midstates, begin_fill, begin_scan};
 
 /// Plain Rust, one attempt at a time.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +16,7 @@ impl SearchKernel for Portable {
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
-        assert!(lanes.end <= LANES, "lane {} of {LANES}", lanes.end);
-        assert!(seed.hoisted.len() <= 15, "{} hoisted rounds", seed.hoisted.len());
-        midstates.hoisted = seed.hoisted.len();
+        begin_fill(self.name(), seed, &lanes, seed.hoisted.len(), midstates);
         let mut scheduled = [0; 15];
         for (at, word) in seed.hoisted.iter().enumerate() {
             scheduled[at] = word.wrapping_add(K[at]);
@@ -36,7 +34,7 @@ impl SearchKernel for Portable {
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
-        assert!(lanes.end <= LANES, "lane {} of {LANES}", lanes.end);
+        begin_scan(self.name(), row, &lanes);
         let first = &row.first.0[row.midstates.hoisted..];
         for lane in lanes {
             let feed = get(&row.midstates.feed[lane / GROUP].0, lane);

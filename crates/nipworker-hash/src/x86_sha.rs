@@ -13,9 +13,9 @@ use std::arch::x86_64::{
 use std::ops::Range;
 
 use crate::block::K;
-use crate::digits::{DIGITS, Shared, check_fill, check_lanes};
+use crate::digits::{DIGITS, Shared};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
-use crate::midstates::{GROUP, Group, Midstates};
+use crate::midstates::{GROUP, Group, Midstates, begin_fill, begin_scan};
 
 /// Attempts side by side where one block follows the midstates.
 const SHORT_WAYS: usize = 4;
@@ -43,16 +43,16 @@ impl SearchKernel for X86Sha {
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
-        check_fill(seed, &lanes);
         // Rounds come in twos.
-        midstates.hoisted = seed.hoisted.len() & !1;
+        let hoisted = seed.hoisted.len() & !1;
+        begin_fill(self.name(), seed, &lanes, hoisted, midstates);
         let shared = Shared::new(seed);
         // SAFETY: `self` exists only where the processor has SHA, SSE4.1 and SSSE3.
         unsafe { fill_lanes(&shared, lanes, midstates) };
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
-        check_lanes(&lanes);
+        begin_scan(self.name(), row, &lanes);
         // SAFETY: `self` exists only where the processor has SHA, SSE4.1 and SSSE3.
         unsafe {
             let rest = if row.tail.is_empty() {

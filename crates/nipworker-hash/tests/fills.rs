@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nipworker_hash::{
     Candidate, INITIAL_STATE, LANES, Midstates, Row, Schedule, SearchKernel, Seed, compress,
@@ -143,5 +144,35 @@ fn a_scan_leaves_earlier_candidates_alone() {
         assert_eq!(found[1..], naive(&search, 10..20, u32::MAX), "{}", kernel.name());
         kernel.scan(&row, 20..20, u32::MAX, &mut found);
         assert_eq!(found.len(), 11, "{}", kernel.name());
+    }
+}
+
+/// Each kernel has an order of its own in the memory, and reads it without looking twice. One of
+/// them read beyond its end when it was given the midstates of another.
+#[test]
+fn no_kernel_scans_what_another_filled() {
+    let search = ([b'a'; 64], [b'b'; 64], 7);
+    let mut midstates = Midstates::new();
+    for filler in kernels() {
+        fill(filler, &search, 0..LANES, &mut midstates);
+        for scanner in kernels() {
+            let scan = || scan(scanner, &search, &midstates, 0..10, 0).len();
+            let same = filler.name() == scanner.name();
+            assert_eq!(
+                catch_unwind(AssertUnwindSafe(scan)).is_ok(),
+                same,
+                "{filler:?} {scanner:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn midstates_that_nobody_filled_are_not_scanned() {
+    for kernel in kernels() {
+        let search = ([b'a'; 64], [b'b'; 64], 0);
+        let midstates = Midstates::new();
+        let scan = || scan(kernel, &search, &midstates, 0..10, 0).len();
+        assert!(catch_unwind(AssertUnwindSafe(scan)).is_err(), "{}", kernel.name());
     }
 }
