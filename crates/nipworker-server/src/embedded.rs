@@ -1,6 +1,6 @@
 //! The engine inside this process, on the data folder.
 
-use nipworker_core::{ClientConfig, NostrClient};
+use nipworker_core::{CheckpointFile, ClientConfig, NostrClient};
 
 use crate::config::Config;
 
@@ -12,9 +12,12 @@ pub(crate) async fn start(config: &Config) -> Result<NostrClient, String> {
     NostrClient::new(engine_config(config)).await.map_err(|error| error.to_string())
 }
 
-/// The engine's configuration, with the store's place filled in from the data folder.
+/// The engine's configuration, with the places of its files filled in from the data folder.
 fn engine_config(config: &Config) -> ClientConfig {
     let mut engine = config.engine.clone();
     engine.store.path = config.data_dir().join(&engine.store.path);
+    if let CheckpointFile::At(path) = &mut engine.miner.checkpoint {
+        *path = config.data_dir().join(&*path);
+    }
     engine
 }

@@ -5,8 +5,8 @@
 //! With upstream relays it is accepted when that holds and at least one of them said OK true.
 
 use nipworker_core::{
-    ClientError, PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus,
-    protocol::MachinePrefix,
+    ClientError, PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus, RemineResult,
+    Remined, protocol::MachinePrefix,
 };
 
 /// The answer to a published event, as `OK` carries it.
@@ -25,7 +25,11 @@ impl Verdict {
         if !here.accepted || report.receipts.is_empty() {
             return here;
         }
-        let relays = summary(&report.receipts);
+        let mut relays = summary(&report.receipts);
+        if let Some(remined) = &report.remined {
+            // About another event: it changes nothing of the verdict on this one.
+            relays.push_str(&format!("; {}", remined_text(remined)));
+        }
         if report.accepted() == 0 {
             let kept = match report.outcome.status {
                 PutStatus::Ephemeral => "passed on here",
@@ -86,6 +90,22 @@ pub(crate) fn prefixed(prefix: MachinePrefix, text: &str) -> String {
     match MachinePrefix::of(text) {
         Some(_) => text.to_owned(),
         None => prefix.message(text),
+    }
+}
+
+/// What was done for relays that refused an event for too little work.
+pub(crate) fn remined_text(remined: &Remined) -> String {
+    match &remined.result {
+        RemineResult::Published { event, bits, outcome, receipts, .. } => {
+            let receipts = match receipts.as_slice() {
+                [] => Verdict::of_outcome(outcome).message,
+                receipts => summary(receipts),
+            };
+            format!("mined anew with {bits} bits as {}: {receipts}", event.id)
+        }
+        RemineResult::NotTried { reason } => format!("not mined anew: {reason}"),
+        RemineResult::Failed { reason } => format!("mining anew failed: {reason}"),
+        _ => "mining anew ended otherwise".to_owned(),
     }
 }
 
@@ -195,6 +215,28 @@ mod tests {
             message,
             "error: stored here, but no relay accepted it: 1 refused (wss://b: blocked: no), \
              1 no answer (wss://c), 1 not connected (wss://d: x)"
+        );
+    }
+
+    #[test]
+    fn what_was_mined_anew_is_told_and_does_not_count_for_the_event() {
+        let refused = receipt("wss://a", ReceiptStatus::Refused, "pow: 30 bits needed");
+        let remined = |result| {
+            let remined = Some(Remined { demands: vec![], result });
+            let report = PublishReport {
+                outcome: outcome(PutStatus::Stored, ""),
+                receipts: vec![refused.clone()],
+                remined,
+            };
+            Verdict::of(&report)
+        };
+        let reason = "the event is another author's".to_owned();
+        let verdict = remined(RemineResult::NotTried { reason });
+        assert!(!verdict.accepted);
+        assert!(
+            verdict.message.ends_with("; not mined anew: the event is another author's"),
+            "{}",
+            verdict.message
         );
     }
 

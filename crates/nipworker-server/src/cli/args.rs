@@ -6,8 +6,10 @@ use clap::{
     Args, Parser, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
 };
+use nipworker_pool::Placement;
 use nipworker_protocol::{PublicKey, RelayUrl};
 
+use super::placement;
 use crate::config::{Flags, parse_duration};
 
 /// Shown at the end of `--help`.
@@ -235,7 +237,8 @@ Exit codes:
   0  found; with --publish, at least one relay accepted the event
   1  not found (time, attempts, interrupted), no relay accepted it, or the search could not start:
      the reason is on stderr
-  2  wrong usage, such as a difficulty above 256 bits, no threads, or no time";
+  2  wrong usage, such as a difficulty above 256 bits, no threads, no time, or a CPU or a kernel
+     that is not there";
 
 #[derive(Debug, Args)]
 pub(crate) struct MineArgs {
@@ -251,10 +254,6 @@ pub(crate) struct MineArgs {
     #[arg(long, short, value_name = "BITS", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub(crate) difficulty: u16,
 
-    /// Threads that search; by default all but one of four or more cores.
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-
     /// Give up after this time, in seconds or with a unit; more than 0.
     #[arg(long, value_name = "TIME", value_parser = parse_some_time)]
     pub(crate) timeout: Option<Duration>,
@@ -262,6 +261,17 @@ pub(crate) struct MineArgs {
     /// Give up after so many attempts.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_attempts: Option<u64>,
+
+    /// Share of its time that each thread may spend, 1 to 100 percent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) cpu_percent: Option<u8>,
+
+    /// Take only time that no other program of this machine wants.
+    #[arg(long)]
+    pub(crate) idle: bool,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArgs,
 
     /// Mine a new text note (kind 1) with this content instead of an event.
     #[arg(long, value_name = "TEXT")]
@@ -298,6 +308,28 @@ pub(crate) struct MineArgs {
     pub(crate) json: bool,
 }
 
+/// How the searching threads are set up; each goes over `engine.miner` of the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PoolArgs {
+    /// Threads that search; by default all but one of four or more cores.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// Code that hashes: auto for the fastest on this processor, or the name of one, as
+    /// nipworker bench shows them.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
+
+    /// Where the threads go: off, spread (each on a core of its own first), pack (neighbours
+    /// first), or a list of CPUs such as 0,2,4-7.
+    #[arg(long, value_name = "WHERE", value_parser = placement::parse)]
+    pub(crate) placement: Option<Placement>,
+
+    /// Nice value of the threads, 0 to 19: at 19 they leave the CPU to nearly everybody.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
+    pub(crate) nice: Option<u8>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
@@ -308,9 +340,8 @@ pub(crate) struct BenchArgs {
           value_parser = clap::value_parser!(u16).range(2..=600))]
     pub(crate) seconds: u16,
 
-    /// Most threads that are measured; by default as many as mining takes.
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) pool: PoolArgs,
 
     /// Print as JSON.
     #[arg(long)]

@@ -3,7 +3,7 @@
 use std::{future::Future, path::Path};
 
 use nipworker_core::{
-    NostrClient,
+    CheckpointFile, NostrClient,
     protocol::{EventLimits, Filter, RelayUrl},
 };
 
@@ -141,7 +141,9 @@ fn refuse_other_relays(relays: &[RelayUrl], url: &str) -> Result<(), Failure> {
 
 impl Embedded {
     fn start(loaded: Loaded) -> Result<Self, Failure> {
-        let Loaded { config, .. } = loaded;
+        let Loaded { mut config, .. } = loaded;
+        // The jobs in it are the daemon's to go on with.
+        config.engine.miner.checkpoint = CheckpointFile::Off;
         let data = config.data_dir();
         std::fs::create_dir_all(&data).map_err(|error| {
             Failure::because(format_args!(

@@ -11,6 +11,7 @@ mod input;
 mod key;
 mod mine;
 mod output;
+mod placement;
 mod publish;
 mod query;
 mod rates;

@@ -1,7 +1,7 @@
 //! `nipworker publish`.
 
 use nipworker_core::{
-    PublishOptions, Receipt, ReceiptStatus,
+    PublishOptions, Receipt, ReceiptStatus, Remined,
     protocol::{Event, EventLimits},
 };
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
     output::{Failure, json_line, line, note},
     remote::Published,
 };
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, remined_text};
 
 /// Largest input in bytes.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
@@ -68,11 +68,14 @@ fn publish_here(embedded: &Embedded, event: Event, options: PublishOptions) -> P
     match embedded.block_on(embedded.client.publish_with(event, options)) {
         Ok(report) => {
             let Verdict { accepted, message } = Verdict::of(&report);
-            let answer = json!({
+            let mut answer = json!({
                 "id": report.outcome.id,
                 "status": report.outcome.status,
                 "receipts": report.receipts,
             });
+            if let Some(remined) = &report.remined {
+                answer["remined"] = json!(remined);
+            }
             Published { accepted, message, answer }
         }
         Err(error) => Published {
@@ -119,7 +122,12 @@ fn show(as_json: bool, published: &Published) -> Result<(), Failure> {
     }
     receipts(answer)
         .iter()
-        .try_for_each(|receipt| line(format_args!("  {}", receipt_line(receipt))))
+        .try_for_each(|receipt| line(format_args!("  {}", receipt_line(receipt))))?;
+    match serde_json::from_value::<Remined>(answer["remined"].clone()) {
+        Ok(remined) => line(format_args!("  {}", remined_text(&remined))),
+        // There is none.
+        Err(_) => Ok(()),
+    }
 }
 
 /// What one relay answered, for a person.

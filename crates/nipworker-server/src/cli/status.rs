@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use nipworker_core::{ClientStatus, LinkState, RelayReport};
+use nipworker_core::{ClientStatus, LinkState, PoolMetrics, RelayReport};
 
 use super::{
     args::StatusArgs,
     engine, one_shot,
     output::{Failure, json_line, line, note},
+    rates::rate,
     remote::Remote,
 };
 use crate::{config::DEFAULT_PORT, gateway::ServerStatus};
@@ -131,7 +132,7 @@ fn engine_lines(engine: &ClientStatus) -> Vec<String> {
         lines.push("relays: none".to_owned());
     }
     lines.extend(engine.relays.iter().map(relay_line));
-    lines.push(mining_line(engine));
+    lines.extend(mining_lines(engine));
     lines
 }
 
@@ -152,15 +153,45 @@ fn relay_line(relay: &RelayReport) -> String {
     line
 }
 
-fn mining_line(engine: &ClientStatus) -> String {
-    let running = engine.mining.jobs.iter().filter(|job| job.outcome.is_none()).count();
-    match &engine.mining.pool {
-        Some(pool) => format!(
-            "mining: {} threads, {running} jobs, {} attempts, starved {:.1} ms",
-            pool.threads.len(),
-            pool.attempts,
-            pool.starved_ns as f64 / 1e6
-        ),
-        None => "mining: stopped".to_owned(),
+fn mining_lines(engine: &ClientStatus) -> Vec<String> {
+    let mining = &engine.mining;
+    let running = mining.jobs.iter().filter(|job| job.outcome.is_none()).count();
+    let Some(pool) = &mining.pool else { return vec!["mining: stopped".to_owned()] };
+    let kernel = &mining.kernel;
+    let why = if kernel.forced { "configured" } else { "chosen" };
+    let mut lines = vec![format!(
+        "mining: kernel {} ({why}), {} threads on {}, {running} jobs, {} now, {} attempts, starved \
+         {:.1} ms, throttled {:.1} s, fairness {:.2}",
+        kernel.name,
+        pool.threads.len(),
+        cpus(pool),
+        rate(pool.rate_1s),
+        pool.attempts,
+        pool.starved_ns as f64 / 1e6,
+        pool.throttled_ns as f64 / 1e9,
+        pool.fairness_min_max
+    )];
+    for rejected in &kernel.rejected {
+        lines.push(format!("mining: kernel {rejected} gives wrong results here and is not used"));
+    }
+    if let Some(checkpoint) = &mining.checkpoint {
+        let mut line =
+            format!("mining jobs kept in {}: {}", checkpoint.file.display(), checkpoint.jobs);
+        if let Some(error) = &checkpoint.last_error {
+            line.push_str(&format!(", not written: {error}"));
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// Where the threads are.
+fn cpus(pool: &PoolMetrics) -> String {
+    let bound: Vec<String> =
+        pool.threads.iter().filter_map(|thread| thread.core).map(|core| core.to_string()).collect();
+    match bound.as_slice() {
+        [] => "any CPU".to_owned(),
+        [one] => format!("CPU {one}"),
+        many => format!("CPUs {}", many.join(",")),
     }
 }

@@ -1,4 +1,5 @@
-//! What the gateway allows: `[gateway]`, `[gateway.websocket]`, `[gateway.http]`.
+//! What the gateway allows: `[gateway]`, `[gateway.websocket]`, `[gateway.http]`,
+//! `[gateway.mine]`.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -39,6 +40,8 @@ pub struct GatewayConfig {
     pub websocket: WebSocketConfig,
     /// What one HTTP request may ask.
     pub http: HttpConfig,
+    /// Mining for clients.
+    pub mine: MineConfig,
 }
 
 impl Default for GatewayConfig {
@@ -54,6 +57,7 @@ impl Default for GatewayConfig {
             publish_timeout: Duration::from_secs(10),
             websocket: WebSocketConfig::default(),
             http: HttpConfig::default(),
+            mine: MineConfig::default(),
         }
     }
 }
@@ -130,7 +134,7 @@ impl WebSocketConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Bytes of the body of a query, a count, or of a single event.
+    /// Bytes of the body of a query, a count, a single event, or a mining job.
     pub max_body_bytes: usize,
     /// Bytes of the body when many events are posted at once as JSON lines.
     pub max_lines_bytes: usize,
@@ -153,6 +157,46 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(30),
             query_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Most leading zero bits that an id can have.
+pub(crate) const MAX_DIFFICULTY_BITS: u16 = nipworker_core::pow::MAX_DIFFICULTY as u16;
+
+/// Most jobs over HTTP that may be allowed: the engine holds no more.
+const MOST_JOBS: usize = 4_096;
+
+/// Mining jobs over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MineConfig {
+    /// Jobs active at a time, 0 to 4096; with 0 none is taken.
+    pub max_jobs: usize,
+    /// Most leading zero bits that a job may ask for, 0 to 256.
+    pub max_difficulty_bits: u16,
+    /// Longest time of a job; one that names no time gets this.
+    #[serde(with = "duration")]
+    pub max_timeout: Duration,
+    /// Jobs that have ended and whose outcome can still be asked for, 1 to 1024. Each may hold an
+    /// event.
+    pub remembered_jobs: usize,
+    /// Clients that may look on at jobs (server-sent events) at a time, 1 to 65536.
+    pub max_watchers: usize,
+    /// Whether what was mined is signed with the daemon's key and published where a client asks
+    /// for it and the event is by that key.
+    pub sign: bool,
+}
+
+impl Default for MineConfig {
+    fn default() -> Self {
+        Self {
+            max_jobs: 16,
+            max_difficulty_bits: 64,
+            max_timeout: Duration::from_secs(24 * 3600),
+            remembered_jobs: 256,
+            max_watchers: 64,
+            sign: false,
         }
     }
 }
@@ -207,7 +251,18 @@ impl GatewayConfig {
         number("gateway.http.max_lines_bytes", http.max_lines_bytes, KIB, GIB)?;
         time("gateway.http.request_timeout", http.request_timeout, 10 * MILLI, DAY)?;
         time("gateway.http.keep_alive", http.keep_alive, MILLI, DAY)?;
-        time("gateway.http.query_timeout", http.query_timeout, 10 * MILLI, DAY)
+        time("gateway.http.query_timeout", http.query_timeout, 10 * MILLI, DAY)?;
+        let mine = &self.mine;
+        number("gateway.mine.max_jobs", mine.max_jobs, 0, MOST_JOBS)?;
+        number(
+            "gateway.mine.max_difficulty_bits",
+            mine.max_difficulty_bits.into(),
+            0,
+            MAX_DIFFICULTY_BITS.into(),
+        )?;
+        time("gateway.mine.max_timeout", mine.max_timeout, MILLI, 365 * DAY)?;
+        number("gateway.mine.remembered_jobs", mine.remembered_jobs, 1, 1_024)?;
+        number("gateway.mine.max_watchers", mine.max_watchers, 1, 65_536)
     }
 }
 

@@ -14,12 +14,15 @@ mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
-use nipworker_core::{ClientConfig, StartError, StoreBackend, protocol::EventLimits};
+use nipworker_core::{
+    CheckpointFile, ClientConfig, StartError, StoreBackend, protocol::EventLimits,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data_dir::default_data_dir;
 pub use error::{ConfigError, Place};
-pub use gateway::{DEFAULT_PORT, GatewayConfig, HttpConfig, WebSocketConfig};
+pub(crate) use gateway::MAX_DIFFICULTY_BITS;
+pub use gateway::{DEFAULT_PORT, GatewayConfig, HttpConfig, MineConfig, WebSocketConfig};
 pub use layers::{ENVIRONMENT_PREFIX, Flags, Loaded, Sources, load};
 pub(crate) use nipworker_core::config::duration::{self, parse as parse_duration};
 pub use secret::Secret;
@@ -39,11 +42,12 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// The engine's own defaults, but with a durable store: what a daemon acknowledged must be
-    /// there after its next start.
+    /// The engine's own defaults, but with a durable store and durable mining jobs: what a daemon
+    /// acknowledged must be there after its next start.
     fn default() -> Self {
         let mut engine = ClientConfig::default();
         engine.store.backend = StoreBackend::Redb;
+        engine.miner.checkpoint = CheckpointFile::At(PathBuf::from("mining-jobs.json"));
         Self {
             daemon: DaemonConfig::default(),
             gateway: GatewayConfig::default(),

@@ -62,6 +62,10 @@ counters! {
     idle_clients,
     /// Requests of clients that failed because a worker or the store did.
     engine_failures,
+    /// Mining jobs started over HTTP.
+    mining_jobs,
+    /// Mining jobs refused because too many were active.
+    mining_refused,
     /// Requests to the HTTP API.
     http_requests,
     /// Requests to the HTTP API that ended with a status of 400 or more.

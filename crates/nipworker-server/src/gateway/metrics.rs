@@ -9,19 +9,25 @@
 //! * `mailbox_*{worker}`: depth, high water, capacity, refused messages, dead letters;
 //! * `relay_*{relay}`: upstream relays; `ingest_*`: what came in and why it was refused;
 //! * `store_*`, `subscriptions_*`, `unanswered_publishes`;
-//! * `mining_*` and `mining_thread_*{thread}`: how the miner's threads are fed;
+//! * `mining_kernel_info{kernel}`, `mining_kernel_hash_seconds{kernel}`: what hashes, and what was
+//!   measured at the start; `mining_jobs_known{phase}`; `mining_*` and `mining_thread_*{thread}`: how
+//!   the miner's threads are fed;
 //! * `gateway_*`: clients of this gateway.
 
 use std::fmt;
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use nipworker_core::{ChildStatus, LinkState, RelayReport, State, ThreadMetrics};
+use nipworker_core::{
+    ChildStatus, JobProgress, LinkState, MiningStatus, PoolMetrics, RelayReport, State,
+    ThreadMetrics,
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text},
     metrics::MetricType,
     registry::Registry,
 };
+use serde_json::json;
 
 use super::{error::ApiError, state::Gateway, state::ServerStatus};
 
@@ -176,9 +182,55 @@ fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
 }
 
 fn mining(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
-    let Some(pool) = &status.engine.mining.pool else { return Ok(()) };
+    let MiningStatus { kernel, pool, jobs, checkpoint } = &status.engine.mining;
+    page.info("mining_kernel", "the code that hashes", [("kernel", kernel.name.as_str())])?;
+    let speeds: Vec<_> = kernel
+        .measured
+        .iter()
+        .map(|speed| ([("kernel", speed.name.as_str())], speed.ns_per_hash / NANOS_PER_SECOND))
+        .collect();
+    page.gauges(
+        "mining_kernel_hash_seconds",
+        "time of one thread for one attempt, as measured at the start",
+        &speeds,
+    )?;
+    let phases = ["running", "paused", "suspended", "ended"].map(|phase| {
+        let of = |job: &&JobProgress| json!(job.phase) == phase;
+        ([("phase", phase)], jobs.iter().filter(of).count() as u64)
+    });
+    page.gauges("mining_jobs_known", "jobs that are remembered, by phase", &phases)?;
+    if let Some(checkpoint) = checkpoint {
+        page.gauge("mining_checkpoint_jobs", "jobs in the file", checkpoint.jobs as f64)?;
+        page.counter("mining_checkpoint_writes", "times it was written", checkpoint.writes)?;
+        page.gauge(
+            "mining_checkpoint_failing",
+            "whether the last attempt to write it failed",
+            f64::from(u8::from(checkpoint.last_error.is_some())),
+        )?;
+    }
+    pool.as_ref().map_or(Ok(()), |pool| mining_pool(page, pool))
+}
+
+fn mining_pool(page: &mut Page<'_>, pool: &PoolMetrics) -> fmt::Result {
     let seconds = |nanos: u64| nanos as f64 / NANOS_PER_SECOND;
     page.gauge("mining_jobs", "jobs that have not ended", pool.jobs as f64)?;
+    page.gauges(
+        "mining_attempts_per_second",
+        "items tried per second over the last seconds",
+        &[
+            ([("window", "1s")], pool.rate_1s),
+            ([("window", "10s")], pool.rate_10s),
+            ([("window", "60s")], pool.rate_60s),
+        ],
+    )?;
+    page.gauges(
+        "mining_switch_seconds",
+        "time from the end or the pause of a job to the moment a thread has left it",
+        &[
+            ([("quantile", "0.5")], seconds(pool.switch_p50_ns)),
+            ([("quantile", "0.99")], seconds(pool.switch_p99_ns)),
+        ],
+    )?;
     page.counter("mining_attempts", "items tried", pool.attempts)?;
     page.gauge("mining_queue_depth", "batches in the queue", pool.queue_depth as f64)?;
     page.counter_f64(
@@ -229,6 +281,21 @@ fn mining(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
         "time it waited because nothing was left to do",
         &each_seconds(|t| t.idle_no_job_ns),
     )?;
+    page.counters_f64(
+        "mining_thread_throttled_seconds",
+        "time it slept because its jobs were at their share of CPU time",
+        &each_seconds(|t| t.throttled_ns),
+    )?;
+    page.gauges(
+        "mining_thread_cpu_seconds",
+        "CPU time of the thread that runs now",
+        &each_seconds(|t| t.cpu_ns),
+    )?;
+    page.counters(
+        "mining_thread_stale",
+        "batches dropped because their job had ended",
+        &each(|t| t.stale),
+    )?;
     page.counters(
         "mining_thread_self_refills",
         "batches it cut itself",
@@ -269,6 +336,12 @@ fn gateway(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
         ("gateway_slow_readers", "clients disconnected for reading slowly", gateway.slow_readers),
         ("gateway_idle_clients", "clients disconnected for silence", gateway.idle_clients),
         ("gateway_engine_failures", "requests that the engine failed", gateway.engine_failures),
+        ("gateway_mining_jobs", "mining jobs started over HTTP", gateway.mining_jobs),
+        (
+            "gateway_mining_refused",
+            "mining jobs refused because too many were active",
+            gateway.mining_refused,
+        ),
         ("gateway_http_requests", "HTTP requests", gateway.http_requests),
         ("gateway_http_errors", "HTTP answers of 400 and more", gateway.http_errors),
     ] {

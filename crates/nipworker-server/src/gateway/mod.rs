@@ -7,6 +7,11 @@
 //! | `POST /api/v1/query` | a filter or an array of filters; a JSON array, or JSON lines for `Accept: application/x-ndjson`; `?relays=false` only asks the store |
 //! | `POST /api/v1/count` | as `query`; `{"count": n}` of the store |
 //! | `GET /api/v1/events/{id}` | the event, or 404 |
+//! | `POST /api/v1/mine` | takes an unsigned event of anybody's key and mines it (NIP-13): 202 with the job and its `Location`; see below |
+//! | `GET /api/v1/mine` | the jobs that are remembered |
+//! | `GET /api/v1/mine/{job}` | how far the job is, or its outcome |
+//! | `GET /api/v1/mine/{job}/progress` | the same as server-sent events: `progress` about four times a second, one `outcome` at the end |
+//! | `DELETE /api/v1/mine/{job}` | cancels; the attempts in the answer are final |
 //! | `GET /api/v1/status` | [`ServerStatus`] |
 //! | `GET /healthz`, `GET /readyz` | 200, or 503 with the reason |
 //! | `GET /metrics` | OpenMetrics text |
@@ -14,15 +19,27 @@
 //! `HEAD` is served wherever `GET` is. An answer that its client does not read for
 //! `gateway.websocket.slow_reader_timeout` ends the connection.
 //!
+//! A mining job is `{"event":{…},"difficulty_bits":n}` and, where wanted, `threads`, `timeout_secs`,
+//! `max_attempts`, `priority` (`bulk`, `normal`, `high`, `urgent`), `idle`, `cpu_percent`,
+//! `refresh_created_at` (true unless told otherwise), `sign` and `publish`. It goes on when its
+//! client leaves, and after a restart of the daemon (`engine.miner.checkpoint`), but is then neither
+//! signed nor published. The outcome of a job that found something has `id`, `nonce`, `bits` and the
+//! whole `event`, unsigned unless `sign` was asked for; its `published` is what `POST /events`
+//! answers, and an `error` beside the event says why it was not signed or sent.
+//!
 //! Errors are `{"error":{"code":"…","message":"…"}}`. What is posted as one event and not accepted
 //! has its outcome beside the error: 409 `superseded`, 410 `deleted`, 422 `invalid_event` or
-//! `expired`, 502 `no_relay_accepted`, 503 `store_failed` or `worker_failed`.
+//! `expired`, 502 `no_relay_accepted`, 503 `store_failed` or `worker_failed`. A mining job is refused
+//! with 400 `invalid_json`, `invalid_request` or `invalid_event`, 403 `signing_off`, 409 `no_signer`,
+//! 413 `too_large`, 422 `already_signed`, `other_author`, `out_of_range`, `too_difficult` or
+//! `refused`, 429 `too_many`, 503 `busy` or `stopping`.
 
 mod api;
 mod counters;
 mod error;
 mod health;
 mod metrics;
+mod mine;
 mod nip11;
 mod page;
 mod socket;
@@ -106,17 +123,21 @@ impl RunningGateway {
         let address = listener.local_addr()?;
         let (stopping, stopping_seen) = watch::channel(false);
         let counters = Arc::<Counters>::default();
-        let gateway = web::Data::from(Arc::new(Gateway {
+        let gateway = Arc::new(Gateway {
             client,
             event_limits,
             counters: counters.clone(),
+            jobs: mine::Jobs::new(&config.mine),
+            runtime: tokio::runtime::Handle::current(),
             stopping: stopping_seen,
             shutdown_timeout,
             about: About::this_process(address, data, relays),
             started: Instant::now(),
             failure_logged: Mutex::default(),
             config: config.clone(),
-        }));
+        });
+        mine::adopt(&gateway);
+        let gateway = web::Data::from(gateway);
         let server = serve(gateway, &config, listener, shutdown_timeout)?;
         let handle = server.handle();
         let server = tokio::spawn(server);
@@ -247,8 +268,11 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue, preflight: bool) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if preflight {
         let text = HeaderValue::from_static;
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, text("GET, POST, OPTIONS"));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, text("Accept, Content-Type"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, text("GET, POST, DELETE, OPTIONS"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            text("Accept, Content-Type, Last-Event-ID"),
+        );
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, text("86400"));
     }
 }

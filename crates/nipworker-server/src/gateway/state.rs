@@ -18,6 +18,7 @@ use super::{
     api::filters::Pieces,
     counters::{Counters, GatewayStatus, count},
     error::ApiError,
+    mine::Jobs,
 };
 use crate::config::GatewayConfig;
 
@@ -27,6 +28,10 @@ pub(crate) struct Gateway {
     pub(crate) config: GatewayConfig,
     pub(crate) event_limits: EventLimits,
     pub(crate) counters: Arc<Counters>,
+    /// Mining jobs that came over HTTP.
+    pub(crate) jobs: Jobs,
+    /// Where tasks go on that no connection waits for.
+    pub(crate) runtime: tokio::runtime::Handle,
     /// Turns true when the gateway stops.
     pub(crate) stopping: watch::Receiver<bool>,
     /// Longest wait for what is being worked on when the gateway stops.

@@ -23,7 +23,7 @@ fn the_root_is_a_relay_document_for_clients_and_a_page_for_browsers() {
     assert!(page.text.contains("/api/v1/status") && page.text.contains("/metrics"));
     let preflight = http::options(&daemon.url("/api/v1/query"), "POST");
     assert_eq!(preflight.status, 204);
-    assert_eq!(preflight.header("access-control-allow-methods"), "GET, POST, OPTIONS");
+    assert_eq!(preflight.header("access-control-allow-methods"), "GET, POST, DELETE, OPTIONS");
 }
 
 #[test]

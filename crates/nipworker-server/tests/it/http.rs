@@ -47,6 +47,15 @@ pub(crate) fn get_as(url: &str, accept: &str) -> Answer {
     answer(agent().get(url).header("accept", accept).call())
 }
 
+/// With one more header.
+pub(crate) fn get_with(url: &str, name: &str, value: &str) -> Answer {
+    answer(agent().get(url).header(name, value).call())
+}
+
+pub(crate) fn delete(url: &str) -> Answer {
+    answer(agent().delete(url).call())
+}
+
 pub(crate) fn post(url: &str, body: impl AsRef<[u8]>) -> Answer {
     post_as(url, "application/json", "*/*", body)
 }

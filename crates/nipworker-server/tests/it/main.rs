@@ -8,6 +8,7 @@ mod daemon;
 mod events;
 mod http;
 mod lifecycle;
+mod mine_api;
 mod mining;
 mod relay_face;
 mod socket;

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use nipworker_core::{
-    ClientConfig, MiningHandle, MiningOutcome, NostrClient, PoolMetrics, StoreBackend,
-    ThreadMetrics,
+    ClientConfig, MiningHandle, MiningOutcome, NostrClient, PoolMetrics, ThreadMetrics,
     protocol::{PublicKey, UnsignedEvent},
 };
 use serde::Serialize;
 
-use crate::cli::output::Failure;
+use crate::cli::{args::PoolArgs, output::Failure, placement};
 
 /// No search ever reaches it.
 const ENDLESS_BITS: u16 = 256;
@@ -60,14 +59,15 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) async fn start(config: &ClientConfig, threads: usize) -> Result<Self, Failure> {
+    pub(super) async fn start(config: &ClientConfig, args: &PoolArgs) -> Result<Self, Failure> {
         let mut config = config.clone();
-        config.store.backend = StoreBackend::Memory;
-        config.relays.clear();
         config.crypto.threads = 1;
-        config.miner.threads = threads;
-        let client = NostrClient::new(config).await.map_err(Failure::because)?;
-        Ok(Self { client })
+        Ok(Self { client: placement::engine(config, args).await? })
+    }
+
+    /// Number of its threads.
+    pub(super) fn threads(&self) -> Result<usize, Failure> {
+        self.pool().map(|pool| pool.threads.len())
     }
 
     pub(super) async fn close(self) {

@@ -20,7 +20,7 @@ use self::{
     mined::{Bench, Run},
 };
 use super::{
-    args::BenchArgs,
+    args::{BenchArgs, PoolArgs},
     engine::runtime,
     one_shot,
     output::{Failure, json_line, line, note},
@@ -30,6 +30,8 @@ use super::{
 const CONTENT_BYTES: [usize; 2] = [35, 280];
 /// `created_at` of the notes that are mined: what they say does not matter.
 const NOTE_TIME: i64 = 1_700_000_000;
+/// The word for the fastest kernel.
+const AUTO: &str = "auto";
 /// Searches that are cancelled.
 const CANCELS: usize = 50;
 /// Searches for a few bits, at each difficulty.
@@ -86,21 +88,19 @@ struct Latency {
 
 pub(super) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let loaded = one_shot(&args.config, args.config.flags(&[]))?;
-    let mut engine = loaded.config.engine;
-    if let Some(threads) = args.threads {
-        engine.miner.threads = threads.into();
-    }
+    let engine = loaded.config.engine;
     let report = runtime()?.block_on(measure(args, &engine))?;
     if args.json { json_line(&report) } else { line(report::text(&report)) }
 }
 
 async fn measure(args: &BenchArgs, engine: &ClientConfig) -> Result<Report, Failure> {
     let all = Duration::from_secs(args.seconds.into());
-    let kernels = kernels(engine, all.mul_f64(0.4)).await?;
-    let most = match engine.miner.threads {
-        0 => nipworker_pool::default_threads(),
-        threads => threads,
-    };
+    // Whatever cannot be had is told before anything is measured.
+    let bench = Bench::start(engine, &args.pool).await?;
+    let most = bench.threads();
+    bench.close().await;
+    let most = most?;
+    let kernels = kernels(engine, &args.pool, all.mul_f64(0.4)).await?;
     let steps = steps(most);
     let mut scaling = Vec::new();
     let mut feed = None;
@@ -108,7 +108,7 @@ async fn measure(args: &BenchArgs, engine: &ClientConfig) -> Result<Report, Fail
         note(format_args!("measuring {}", count(threads, "thread")));
         let last = threads == most;
         let time = if last { all.mul_f64(0.3) } else { all.mul_f64(0.2) / steps.len() as u32 };
-        let bench = Bench::start(engine, threads).await?;
+        let bench = Bench::start(engine, &with_threads(&args.pool, threads)).await?;
         let run = bench.run(CONTENT_BYTES[0], time).await;
         bench.close().await;
         let run = run?;
@@ -123,7 +123,7 @@ async fn measure(args: &BenchArgs, engine: &ClientConfig) -> Result<Report, Fail
     }
     let feed = feed.ok_or_else(|| Failure::because("no thread was measured"))?;
     note("measuring how soon a search begins and ends");
-    let bench = Bench::start(engine, most).await?;
+    let bench = Bench::start(engine, &args.pool).await?;
     let latency = latency(&bench).await;
     bench.close().await;
     Ok(Report {
@@ -138,11 +138,24 @@ async fn measure(args: &BenchArgs, engine: &ClientConfig) -> Result<Report, Fail
     })
 }
 
-/// Each kernel alone and in a search, within about `time`.
-async fn kernels(engine: &ClientConfig, time: Duration) -> Result<Vec<KernelFigures>, Failure> {
-    let kernels = nipworker_hash::kernels();
+/// The same with so many threads.
+fn with_threads(args: &PoolArgs, threads: usize) -> PoolArgs {
+    PoolArgs { threads: u16::try_from(threads).ok(), ..args.clone() }
+}
+
+/// Each kernel alone and in a search, within about `time`; only the one that was asked for, if one
+/// was.
+async fn kernels(
+    engine: &ClientConfig,
+    args: &PoolArgs,
+    time: Duration,
+) -> Result<Vec<KernelFigures>, Failure> {
+    let only = args.kernel.as_deref().filter(|name| *name != AUTO);
+    let mut kernels = nipworker_hash::kernels();
+    kernels.retain(|kernel| only.is_none_or(|only| only == kernel.name()));
+    let chosen = nipworker_hash::choose().kernel.name();
     // A quarter for the kernel alone, the rest for searches, which take longer to settle.
-    let each = time / (kernels.len() * CONTENT_BYTES.len()) as u32;
+    let each = time / (kernels.len() * CONTENT_BYTES.len()).max(1) as u32;
     let mut figures = Vec::new();
     for kernel in kernels {
         note(format_args!("measuring kernel {}", kernel.name()));
@@ -150,7 +163,8 @@ async fn kernels(engine: &ClientConfig, time: Duration) -> Result<Vec<KernelFigu
             .iter()
             .map(|bytes| kernels::ns_per_hash(kernel, Shape::of_content(*bytes), each / 4))
             .collect();
-        let bench = Bench::start(engine, 1).await?;
+        let pool = PoolArgs { kernel: Some(kernel.name().to_owned()), ..with_threads(args, 1) };
+        let bench = Bench::start(engine, &pool).await?;
         let mut mined_per_cpu_second = Vec::new();
         for bytes in CONTENT_BYTES {
             mined_per_cpu_second.push(bench.run(bytes, each * 3 / 4).await?.per_cpu_second);
@@ -158,7 +172,7 @@ async fn kernels(engine: &ClientConfig, time: Duration) -> Result<Vec<KernelFigu
         bench.close().await;
         figures.push(KernelFigures {
             name: kernel.name(),
-            chosen: false,
+            chosen: chosen == kernel.name(),
             raw_per_cpu_second: raw_ns_per_hash.iter().map(|ns| 1e9 / ns).collect(),
             raw_ns_per_hash,
             mined_per_cpu_second,

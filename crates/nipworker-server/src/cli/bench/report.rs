@@ -30,6 +30,7 @@ pub(super) fn text(report: &Report) -> String {
         "ns/hash alone"
     ));
     lines.extend(report.kernels.iter().map(kernel_line));
+    lines.push("  (* is taken unless told otherwise)".to_owned());
     lines.push("threads together:".to_owned());
     for scale in &report.scaling {
         lines.push(format!(

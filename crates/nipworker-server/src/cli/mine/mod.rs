@@ -11,7 +11,7 @@ use std::{
 };
 
 use nipworker_core::{
-    MineOptions, MiningHandle, MiningOutcome, NostrClient, StoreBackend,
+    MineOptions, MiningHandle, MiningOutcome, NostrClient,
     protocol::{Event, EventId, RelayUrl, UnsignedEvent},
 };
 use nipworker_signer::PrivateKeySigner;
@@ -26,6 +26,7 @@ use super::{
     engine::runtime,
     one_shot,
     output::{Failure, json_line, line, note},
+    placement,
 };
 use crate::{
     config::Loaded,
@@ -46,7 +47,8 @@ pub(super) fn run(args: &MineArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::because(format_args!("cannot take signals: {error}")))?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let client = start(loaded, args).await?;
+        // Relays are dialled when there is something to send: a search may take hours.
+        let client = placement::engine(loaded.config.engine, &args.pool).await?;
         client.set_signer(signer.map(|signer| Arc::new(signer) as _));
         let result = Search { client: &client, args, relays, signals }.run(template).await;
         client.close().await;
@@ -63,17 +65,6 @@ fn relays(args: &MineArgs, loaded: &Loaded) -> Result<Vec<RelayUrl>, Failure> {
         }
         relays => Ok(relays),
     }
-}
-
-async fn start(loaded: Loaded, args: &MineArgs) -> Result<NostrClient, Failure> {
-    let mut engine = loaded.config.engine;
-    engine.store.backend = StoreBackend::Memory;
-    // They are dialled when there is something to send: a search may take hours.
-    engine.relays.clear();
-    if let Some(threads) = args.threads {
-        engine.miner.threads = threads.into();
-    }
-    NostrClient::new(engine).await.map_err(Failure::because)
 }
 
 fn unix_now() -> i64 {
@@ -119,7 +110,8 @@ struct Found {
 impl Search<'_> {
     async fn run(mut self, template: UnsignedEvent) -> Result<(), Failure> {
         let found = self.search(template).await?;
-        let pool = self.client.status().mining.pool.unwrap_or_default();
+        let mining = self.client.status().mining;
+        let (kernel, pool) = (mining.kernel.name, mining.pool.unwrap_or_default());
         let Found { event, id, bits, attempts, time } = found;
         note(summary(bits, attempts, time.as_secs_f64(), &pool));
         let (event, signed) = if self.args.sign || self.args.publish {
@@ -132,6 +124,7 @@ impl Search<'_> {
             "outcome": "found",
             "event": event, "id": id, "bits": bits, "difficulty": self.args.difficulty,
             "attempts": attempts, "seconds": time.as_secs_f64(),
+            "kernel": kernel,
             "threads": pool.threads.iter().map(thread_figures).collect::<Vec<_>>(),
         });
         if !self.args.json {
@@ -151,7 +144,7 @@ impl Search<'_> {
         if self.args.json {
             json_line(&report)?;
         }
-        sent.transpose()?.map_or(Ok(()), |sent| sent.tell())
+        sent.transpose()?.map_or(Ok(()), |sent| sent.tell(self.args.json))
     }
 
     async fn search(&mut self, template: UnsignedEvent) -> Result<Found, Failure> {
@@ -161,7 +154,7 @@ impl Search<'_> {
         let job = job.map_err(Failure::because)?;
         let mining = self.client.status().mining;
         let threads = mining.pool.map_or(0, |pool| pool.threads.len());
-        let mut show = Show::new(difficulty, threads);
+        let mut show = Show::new(difficulty, threads, &mining.kernel.name);
         let outcome = loop {
             tokio::select! {
                 outcome = job.solved() => break outcome,
@@ -189,6 +182,8 @@ impl Search<'_> {
             timeout: self.args.timeout,
             max_attempts: self.args.max_attempts,
             refresh_created_at: !self.args.keep_time,
+            idle: self.args.idle,
+            cpu_percent: self.args.cpu_percent,
             ..MineOptions::default()
         }
     }

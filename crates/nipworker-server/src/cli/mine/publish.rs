@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use nipworker_core::{
-    NostrClient, PublishOptions, PublishReport,
+    NostrClient, PublishOptions, PublishReport, Receipt, ReceiptStatus, RemineResult,
     protocol::{Event, RelayUrl},
 };
 use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{Failure, note},
+        output::{Failure, json_line, note},
         publish::receipt_line,
     },
-    verdict::Verdict,
+    verdict::{Verdict, remined_text},
 };
 
 /// What became of an event that was sent to relays.
@@ -35,9 +35,20 @@ pub(super) async fn send(
 }
 
 impl Sent {
-    /// Whether at least one relay has it.
+    /// Whether at least one relay has it, or has what was mined anew for it.
     fn accepted(&self) -> bool {
-        self.report.accepted() > 0 && Verdict::of(&self.report).accepted
+        self.report.accepted() > 0
+            || self.mined_anew().is_some_and(|(_, receipts)| {
+                receipts.iter().any(|receipt| receipt.status == ReceiptStatus::Accepted)
+            })
+    }
+
+    /// The other event that was published instead, where relays demanded more work.
+    fn mined_anew(&self) -> Option<(&Event, &[Receipt])> {
+        match &self.report.remined.as_ref()?.result {
+            RemineResult::Published { event, receipts, .. } => Some((event, receipts)),
+            _ => None,
+        }
     }
 
     /// Why it does not count as published. What the engine's own store, which is forgotten, made of
@@ -57,13 +68,22 @@ impl Sent {
             "accepted": accepted,
             "message": message,
             "receipts": self.report.receipts,
+            "remined": self.report.remined,
         })
     }
 
-    /// One line for each relay, on stderr: stdout carries the event.
-    pub(super) fn tell(&self) -> Result<(), Failure> {
+    /// One line for each relay, on stderr: stdout carries the event, and, where relays demanded
+    /// more work and it was done, the event with that on a second line (unless `as_json`, which
+    /// has it already).
+    pub(super) fn tell(&self, as_json: bool) -> Result<(), Failure> {
         for receipt in &self.report.receipts {
             note(receipt_line(receipt));
+        }
+        if let Some(remined) = &self.report.remined {
+            note(remined_text(remined));
+        }
+        if let Some((event, _)) = self.mined_anew().filter(|_| !as_json) {
+            json_line(event)?;
         }
         if self.accepted() {
             return Ok(());

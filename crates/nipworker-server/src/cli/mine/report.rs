@@ -78,6 +78,7 @@ pub(super) fn thread_figures(thread: &ThreadMetrics) -> Value {
         "pinned": thread.pinned,
         "busy_percent": busy_percent(thread),
         "starved_ms": thread.starved_ns as f64 / 1e6,
+        "throttled_ms": thread.throttled_ns as f64 / 1e6,
         "attempts": thread.attempts,
         "batches": thread.batches,
         "self_refills": thread.self_refills,

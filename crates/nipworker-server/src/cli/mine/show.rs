@@ -27,14 +27,14 @@ pub(super) struct Show {
 
 impl Show {
     /// Begins to show.
-    pub(super) fn new(difficulty: u16, threads: usize) -> Self {
+    pub(super) fn new(difficulty: u16, threads: usize, kernel: &str) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner} [{bar:24}] {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(BAR_STEPS).with_style(style)
         });
         if bar.is_none() {
-            note(format_args!("mining {difficulty} bits with {threads} threads"));
+            note(format_args!("mining {difficulty} bits with {threads} threads, kernel {kernel}"));
         }
         Self { difficulty, bar, last_line: Instant::now() }
     }

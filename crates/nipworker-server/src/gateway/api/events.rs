@@ -74,13 +74,17 @@ fn refusal(report: &PublishReport) -> (StatusCode, &'static str) {
 }
 
 pub(in crate::gateway) fn answer(report: &PublishReport, verdict: &Verdict) -> Value {
-    json!({
+    let mut answer = json!({
         "id": report.outcome.id,
         "accepted": verdict.accepted,
         "message": verdict.message,
         "status": report.outcome.status,
         "receipts": report.receipts,
-    })
+    });
+    if let Some(remined) = &report.remined {
+        answer["remined"] = json!(remined);
+    }
+    answer
 }
 
 /// The outcomes of lines, held until the end because many clients read no answer before they have

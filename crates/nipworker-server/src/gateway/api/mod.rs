@@ -2,6 +2,7 @@
 
 pub(super) mod events;
 pub(super) mod filters;
+mod mine;
 pub(super) mod query;
 
 use actix_web::{HttpResponse, Responder, http::StatusCode, web};
@@ -19,6 +20,14 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .route("/events/{id}", web::head().to(query::one_event))
         .route("/query", web::post().to(query::query))
         .route("/count", web::post().to(query::count))
+        .route("/mine", web::post().to(mine::start))
+        .route("/mine", web::get().to(mine::list))
+        .route("/mine", web::head().to(mine::list))
+        .route("/mine/{job}", web::get().to(mine::one))
+        .route("/mine/{job}", web::head().to(mine::one))
+        .route("/mine/{job}", web::delete().to(mine::cancel))
+        .route("/mine/{job}/progress", web::get().to(mine::progress))
+        .route("/mine/{job}/progress", web::head().to(mine::progress))
         .route("/status", web::get().to(status))
         .route("/status", web::head().to(status))
         .default_service(web::to(unknown));
@@ -41,7 +50,12 @@ pub(super) fn not_found(request: &actix_web::HttpRequest) -> ApiError {
         _ if path.strip_prefix("/api/v1/events/").is_some_and(|id| !id.contains('/')) => {
             Some("GET, HEAD")
         }
-        _ => None,
+        "/api/v1/mine" => Some("GET, HEAD, POST"),
+        _ => path.strip_prefix("/api/v1/mine/").and_then(|job| match job.split_once('/') {
+            None if !job.is_empty() => Some("GET, HEAD, DELETE"),
+            Some((_, "progress")) => Some("GET, HEAD"),
+            _ => None,
+        }),
     };
     match methods {
         Some(allowed) => ApiError::new(

@@ -20,7 +20,7 @@ pub(super) type Working = FuturesUnordered<LocalBoxFuture<'static, Done>>;
 /// Work that a message started and that has ended.
 pub(super) enum Done {
     /// An event was published.
-    Published(EventId, Result<PublishReport, ClientError>),
+    Published(EventId, Result<Box<PublishReport>, ClientError>),
     /// A subscription was opened.
     Subscribed(Rc<str>, Opening, Result<Subscription, ClientError>),
     /// A count was made.
@@ -60,5 +60,5 @@ pub(super) async fn see_through(gateway: &Gateway, mut publishing: Working) {
 pub(super) async fn publish(gateway: Arc<Gateway>, event: Event) -> Done {
     let id = event.id;
     let options = gateway.publish_options();
-    Done::Published(id, gateway.client.publish_with(event, options).await)
+    Done::Published(id, gateway.client.publish_with(event, options).await.map(Box::new))
 }
