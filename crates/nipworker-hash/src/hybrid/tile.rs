@@ -46,97 +46,40 @@ pub(super) struct Task<'a> {
 
 /// One round of a group, with three instructions for the six woven in.
 ///
-/// A group has only four registers for its state: `$a`, `$b`, `$e` and `$f`. The others come from
-/// rings of the last four values of a (at `$ring`) and e (256 bytes on): d and h lie at `$new`,
-/// where the new a and e go, and c and g at `$next`. The new a and e take the place of b and f.
-/// That is also why no register need be copied, though `vpternlogd` overwrites an operand.
+/// A group has only six registers for its state: there are sixteen, and two groups. d and h come
+/// from rings of the last four values of a (at `$ring`) and e (256 bytes on), where the new a and e
+/// take their place. `vpternlogd` overwrites one of its operands: that is c or g, since they are
+/// not needed again. The new a and e take the place of b and f, which move to c and g; a move
+/// between registers takes no port.
 macro_rules! round {
-    ($a:literal $b:literal $e:literal $f:literal, $ring:literal, $new:literal, $next:literal,
-     $x:expr, $y:expr, $z:expr) => {
+    ($a:literal $b:literal $c:literal $e:literal $f:literal $g:literal,
+     $ring:literal, $word:literal, $x:expr, $y:expr, $z:expr) => {
         concat!(
-            "vpaddd zmm24, zmm31, [",
-            $new,
-            " + 256 + ",
-            $ring,
-            "]\n",
-            "vprord zmm25, zmm",
-            $e,
-            ", 6\n",
-            "vprord zmm26, zmm",
-            $e,
-            ", 11\n",
-            "vprord zmm27, zmm",
-            $e,
-            ", 25\n",
-            "vpternlogd zmm25, zmm26, zmm27, 0x96\n",
+            "vmovdqa32 zmm28, [rbx + 256 + ", $ring, "]\n",
+            "vpaddd zmm28, zmm28, dword ptr [rdx + ", $word, "]{{1to16}}\n",
+            "vprord zmm29, zmm", $e, ", 6\n",
+            "vprord zmm30, zmm", $e, ", 11\n",
+            "vprord zmm31, zmm", $e, ", 25\n",
+            "vpternlogd zmm29, zmm30, zmm31, 0x96\n",
             $x,
-            "vmovdqa32 zmm26, [",
-            $next,
-            " + 256 + ",
-            $ring,
-            "]\n",
-            "vpternlogd zmm26, zmm",
-            $e,
-            ", zmm",
-            $f,
-            ", 0xb8\n",
-            "vprord zmm28, zmm",
-            $a,
-            ", 2\n",
-            "vpaddd zmm24, zmm24, zmm26\n",
-            "vprord zmm29, zmm",
-            $a,
-            ", 13\n",
-            "vpaddd zmm24, zmm24, zmm25\n",
+            "vpternlogd zmm", $g, ", zmm", $e, ", zmm", $f, ", 0xb8\n",
+            "vpaddd zmm28, zmm28, zmm", $g, "\n",
+            "vpaddd zmm28, zmm28, zmm29\n",
+            "vmovdqa32 zmm", $g, ", zmm", $f, "\n",
+            "vpaddd zmm", $f, ", zmm28, [rbx + ", $ring, "]\n",
+            "vmovdqa32 [rbx + 256 + ", $ring, "], zmm", $f, "\n",
             $y,
-            "vprord zmm30, zmm",
-            $a,
-            ", 22\n",
-            "vpaddd zmm",
-            $f,
-            ", zmm24, [",
-            $new,
-            " + ",
-            $ring,
-            "]\n",
-            "vpternlogd zmm28, zmm29, zmm30, 0x96\n",
-            "vmovdqa32 [",
-            $new,
-            " + 256 + ",
-            $ring,
-            "], zmm",
-            $f,
-            "\n",
-            "vmovdqa32 zmm29, [",
-            $next,
-            " + ",
-            $ring,
-            "]\n",
-            "vpternlogd zmm29, zmm",
-            $b,
-            ", zmm",
-            $a,
-            ", 0xe8\n",
+            "vprord zmm29, zmm", $a, ", 2\n",
+            "vprord zmm30, zmm", $a, ", 13\n",
+            "vprord zmm31, zmm", $a, ", 22\n",
+            "vpternlogd zmm29, zmm30, zmm31, 0x96\n",
+            "vpternlogd zmm", $c, ", zmm", $b, ", zmm", $a, ", 0xe8\n",
+            "vpaddd zmm28, zmm28, zmm", $c, "\n",
+            "vmovdqa32 zmm", $c, ", zmm", $b, "\n",
             $z,
-            "vpaddd zmm24, zmm24, zmm28\n",
-            "vpaddd zmm",
-            $b,
-            ", zmm24, zmm29\n",
-            "vmovdqa32 [",
-            $new,
-            " + ",
-            $ring,
-            "], zmm",
-            $b,
-            "\n",
+            "vpaddd zmm", $b, ", zmm28, zmm29\n",
+            "vmovdqa32 [rbx + ", $ring, "], zmm", $b, "\n",
         )
-    };
-}
-
-/// Loads the scheduled word of a round for both groups.
-macro_rules! word {
-    ($at:literal) => {
-        concat!("vpbroadcastd zmm31, dword ptr [rdx + ", $at, "]\n")
     };
 }
 
@@ -188,14 +131,15 @@ macro_rules! store {
 pub(super) unsafe extern "sysv64" fn run(task: &Task<'_>) -> u32 {
     // rdi: task. rdx, rcx: scheduled words of the groups and of the six; r15, r11: their begin and
     // end. r13, r14: states that the block begins with; rsi, r8: those that its end adds. r9: next
-    // block of the tail; r10: blocks left. r12: 0 or 192, which six of the twelve. rbx, rax: the
-    // halves of the rings.
+    // block of the tail; r10: blocks left. r12: 0 or 192, which six of the twelve. rbx: the slots
+    // of the rings that are next, 0 or 128 bytes from their begin.
     //
     // Stack: from 0 the rings of the two groups, 512 bytes each; from 1024 the states of the
     // groups, from 2048 those of the twelve, between blocks.
     //
-    // The state of the groups is in zmm16..zmm19 and zmm20..zmm23, that of the six in xmm1..xmm12,
-    // the least first words so far in xmm13. The convention leaves all of them to the callee.
+    // a, b, e, f, c, g of the groups are in zmm16..zmm19, zmm24, zmm25 and zmm20..zmm23, zmm26,
+    // zmm27; the state of the six in xmm1..xmm12, the least first words so far in xmm13. The
+    // convention leaves all of them to the callee.
     naked_asm!(
         "push rbp",
         "mov rbp, rsp",
@@ -219,14 +163,13 @@ pub(super) unsafe extern "sysv64" fn run(task: &Task<'_>) -> u32 {
         "pcmpeqd xmm13, xmm13",
         // A block's begin: the rings want d, c, b, a and h, g, f, e.
         "20:",
-        load!("vmovdqa32", "zmm", "r13", 16 0 17 64 24 128 25 192 18 256 19 320 26 384 27 448),
-        store!("vmovdqa32", "zmm", "rsp", 25 0 24 64 17 128 16 192 27 256 26 320 19 384 18 448),
+        load!("vmovdqa32", "zmm", "r13", 16 0 17 64 24 128 28 192 18 256 19 320 25 384 29 448),
         load!("vmovdqa32", "zmm", "r13",
-            20 512 21 576 24 640 25 704 22 768 23 832 26 896 27 960),
+            20 512 21 576 26 640 30 704 22 768 23 832 27 896 31 960),
+        store!("vmovdqa32", "zmm", "rsp", 28 0 24 64 17 128 16 192 29 256 25 320 19 384 18 448),
         store!("vmovdqa32", "zmm", "rsp",
-            25 512 24 576 21 640 20 704 27 768 26 832 23 896 22 960),
+            30 512 26 576 21 640 20 704 31 768 27 832 23 896 22 960),
         "mov rbx, rsp",
-        "lea rax, [rsp + 128]",
         "mov rdx, r15",
         "xor r12d, r12d",
         // The begin of six of the twelve. The loop does two steps of them; if their number is odd,
@@ -244,32 +187,26 @@ pub(super) unsafe extern "sysv64" fn run(task: &Task<'_>) -> u32 {
         two_rounds!(7 8), two_rounds!(9 10), two_rounds!(11 12),
         "test r12, r12",
         "jnz 23f",
-        word!(0),
-        round!(16 17 18 19, 0, "rbx", "rbx + 64", "", "", ""),
-        round!(20 21 22 23, 512, "rbx", "rbx + 64", "", "", ""),
-        word!(4),
-        round!(17 16 19 18, 0, "rbx + 64", "rax", "", "", ""),
-        round!(21 20 23 22, 512, "rbx + 64", "rax", "", "", ""),
+        round!(16 17 24 18 19 25, 0, 0, "", "", ""),
+        round!(20 21 26 22 23 27, 512, 0, "", "", ""),
+        round!(17 16 24 19 18 25, 64, 4, "", "", ""),
+        round!(21 20 26 23 22 27, 576, 4, "", "", ""),
         "add rdx, 8",
         "xor rbx, 128",
-        "xor rax, 128",
         ".p2align 5",
         "23:",
-        word!(0),
         two_words!(0),
-        round!(16 17 18 19, 0, "rbx", "rbx + 64",
+        round!(16 17 24 18 19 25, 0, 0,
             two_rounds!(2 1), two_rounds!(4 3), two_rounds!(6 5)),
-        round!(20 21 22 23, 512, "rbx", "rbx + 64",
+        round!(20 21 26 22 23 27, 512, 0,
             two_rounds!(8 7), two_rounds!(10 9), two_rounds!(12 11)),
-        word!(4),
         two_words!(8),
-        round!(17 16 19 18, 0, "rbx + 64", "rax",
+        round!(17 16 24 19 18 25, 64, 4,
             two_rounds!(1 2), two_rounds!(3 4), two_rounds!(5 6)),
-        round!(21 20 23 22, 512, "rbx + 64", "rax",
+        round!(21 20 26 23 22 27, 576, 4,
             two_rounds!(7 8), two_rounds!(9 10), two_rounds!(11 12)),
         "add rdx, 8",
         "xor rbx, 128",
-        "xor rax, 128",
         "add rcx, 16",
         "cmp rcx, r11",
         "jne 23b",
@@ -284,13 +221,13 @@ pub(super) unsafe extern "sysv64" fn run(task: &Task<'_>) -> u32 {
         "mov r12d, 192",
         "jz 21b",
         // The groups' end of it.
-        load!("vmovdqa32", "zmm", "rbx", 24 64 25 0 26 320 27 256 28 576 29 512 30 832 31 768),
+        load!("vmovdqa32", "zmm", "rbx", 28 0 29 256 30 512 31 768),
         each!("vpaddd", "zmm", "rsi",
-            16 0 17 64 24 128 25 192 18 256 19 320 26 384 27 448
-            20 512 21 576 28 640 29 704 22 768 23 832 30 896 31 960),
+            16 0 17 64 24 128 28 192 18 256 19 320 25 384 29 448
+            20 512 21 576 26 640 30 704 22 768 23 832 27 896 31 960),
         store!("vmovdqa32", "zmm", "rsp + 1024",
-            16 0 17 64 24 128 25 192 18 256 19 320 26 384 27 448
-            20 512 21 576 28 640 29 704 22 768 23 832 30 896 31 960),
+            16 0 17 64 24 128 28 192 18 256 19 320 25 384 29 448
+            20 512 21 576 26 640 30 704 22 768 23 832 27 896 31 960),
         "lea rsi, [rsp + 1024]",
         "mov r13, rsi",
         "lea r8, [rsp + 2048]",
