@@ -63,6 +63,19 @@ impl Figures {
         self.0.iter().find(|(miner, _)| miner == of).map(|(_, rates)| &rates[..])
     }
 
+    /// How far apart the middle half of the rounds lies, as a share of the rate: the largest
+    /// among ours, or among the others.
+    pub(crate) fn spread(&self, ours: bool) -> f64 {
+        let chosen = self.0.iter().filter(|(miner, _)| miner.is_ours() == ours);
+        let spreads = chosen.map(|(_, rates)| {
+            let mut sorted = rates.clone();
+            sorted.sort_by(f64::total_cmp);
+            let quarter = sorted.len() / 4;
+            (sorted[sorted.len() - 1 - quarter] - sorted[quarter]) / median(rates)
+        });
+        spreads.fold(0.0, f64::max)
+    }
+
     /// The contenders, in the order of the table.
     pub(crate) fn miners(&self) -> impl Iterator<Item = &Miner> {
         self.0.iter().map(|(miner, _)| miner)

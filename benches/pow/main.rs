@@ -42,7 +42,8 @@ use crate::report::Report;
 use crate::residues::Residues;
 
 /// The notes of the table.
-const NOTES: [Note; 3] = [Note::new(35, 0), Note::new(280, 0), Note::new(35, 4)];
+const NOTES: [Note; 4] =
+    [Note::new(35, 0), Note::new(35, 4), Note::new(280, 0), Note::new(4000, 0)];
 
 fn main() {
     let mut quick = false;

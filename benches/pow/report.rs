@@ -36,6 +36,18 @@ impl Report<'_> {
         text += "Million hashes per second of CPU time; in brackets, how many times faster the \
                  engine is on one thread.\n\n";
         text += &self.rates();
+        let spread = |ours| {
+            let spreads = self.figures.iter().map(|figures| figures.spread(ours) * 100.0);
+            spreads.fold(0.0, f64::max)
+        };
+        writeln!(
+            text,
+            "\nThe middle half of the rounds lies within {:.0} % of a rate for ours, {:.0} % for \
+             the others.",
+            spread(true),
+            spread(false),
+        )
+        .ok();
         if let Err(reason) = self.node {
             writeln!(text, "\nNode did not take part: {reason}").ok();
         }
@@ -99,7 +111,7 @@ impl Report<'_> {
 
     fn goals(&self) -> Vec<Goal> {
         let engine = Miner::Engine { all_threads: false };
-        let [short, long, tagged] = self.figures else { return Vec::new() };
+        let [short, tagged, long, article] = self.figures else { return Vec::new() };
         let mut goals = vec![
             Goal::percent(
                 "engine of raw kernel, 35 bytes",
@@ -109,6 +121,11 @@ impl Report<'_> {
             Goal::percent(
                 "engine of raw kernel, 280 bytes",
                 long.ratio(&engine, &Miner::Raw),
+                98.0,
+            ),
+            Goal::percent(
+                "engine of raw kernel, 4000 bytes",
+                article.ratio(&engine, &Miner::Raw),
                 98.0,
             ),
             Goal::times("rust-nostr, 35 bytes", short.ratio(&engine, &Miner::RustNostr), 30.0),
