@@ -30,6 +30,10 @@ impl SearchKernel for Avx512 {
         "avx512"
     }
 
+    fn stride(&self) -> usize {
+        2 * GROUP
+    }
+
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
         begin_fill(self.name(), seed, &lanes, seed.hoisted.len(), midstates);
         let shared = Shared::new(seed);

@@ -52,6 +52,10 @@ impl SearchKernel for Hybrid {
         "avx512_sha"
     }
 
+    fn stride(&self) -> usize {
+        TILE
+    }
+
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
         // Rounds come in twos.
         let hoisted = seed.hoisted.len() & !1;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use crate::block::{BLOCK_BYTES, Schedule};
-use crate::midstates::Midstates;
+use crate::midstates::{GROUP, Midstates};
 use crate::portable::Portable;
 
 /// What midstates are made from.
@@ -43,6 +43,12 @@ pub struct Candidate {
 pub trait SearchKernel: Debug + Send + Sync {
     /// Name for logs, metrics and the config.
     fn name(&self) -> &'static str;
+
+    /// How many lanes it hashes together, at least 1: scans that begin and end at multiples of it do
+    /// nothing in vain.
+    fn stride(&self) -> usize {
+        GROUP
+    }
 
     /// Makes the midstates of `lanes`, which lie below [`LANES`](crate::LANES). Other lanes may
     /// be made along with them; those made earlier from the same seed stay valid.

@@ -15,6 +15,10 @@ impl SearchKernel for Portable {
         "portable"
     }
 
+    fn stride(&self) -> usize {
+        1
+    }
+
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
         begin_fill(self.name(), seed, &lanes, seed.hoisted.len(), midstates);
         let mut scheduled = [0; 15];

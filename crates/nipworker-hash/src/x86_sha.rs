@@ -42,6 +42,10 @@ impl SearchKernel for X86Sha {
         "x86_sha"
     }
 
+    fn stride(&self) -> usize {
+        LONG_WAYS
+    }
+
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
         // Rounds come in twos.
         let hoisted = seed.hoisted.len() & !1;
