@@ -1,4 +1,5 @@
-//! Mines a note to a difficulty and shows the progress; Ctrl-C cancels.
+//! Mines a note to a difficulty and shows the progress; Ctrl-C lets the job go on in the file
+//! `mining-jobs.json`, and the next start finishes it.
 //!
 //! `cargo run --release -p nipworker-core --example mining_client -- 22 "hello, work"`
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -6,7 +7,9 @@
 use std::{env, error::Error, time::SystemTime};
 
 use nipworker_core::protocol::{PublicKey, UnsignedEvent};
-use nipworker_core::{MiningOutcome, NostrClient};
+use nipworker_core::{
+    CheckpointFile, ClientConfig, MineOptions, MiningOutcome, MiningView, NostrClient,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -14,13 +17,33 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bits: u16 = args.next().ok_or("first argument: difficulty in bits")?.parse()?;
     let text = args.next().ok_or("second argument: the note's text")?;
 
-    let client = NostrClient::builder().build().await?;
-    let now = SystemTime::UNIX_EPOCH.elapsed()?.as_secs() as i64;
-    // Anybody's key will do: the id does not depend on the signature, so whoever owns the key
-    // signs the mined event later (NIP-13, delegated work).
-    let author = PublicKey::from_hex(&env::var("AUTHOR").unwrap_or_else(|_| "02".repeat(32)))?;
-    let job = client.mine(UnsignedEvent::new(author, now, 1, vec![], text), bits).await?;
+    let mut config = ClientConfig::default();
+    config.miner.checkpoint = CheckpointFile::At("mining-jobs.json".into());
+    let client = NostrClient::new(config).await?;
+    let kernel = client.status().mining.kernel;
+    eprintln!("kernel {}", kernel.name);
 
+    let job = match client.jobs().first() {
+        Some(left) => left.job,
+        None => {
+            let now = SystemTime::UNIX_EPOCH.elapsed()?.as_secs() as i64;
+            // Anybody's key will do: the id does not depend on the signature, so whoever owns the
+            // key signs the mined event later (NIP-13, delegated work).
+            let author = env::var("AUTHOR").unwrap_or_else(|_| "02".repeat(32));
+            let author = PublicKey::from_hex(&author)?;
+            let note = UnsignedEvent::new(author, now, 1, vec![], text);
+            // It takes what other programs leave over.
+            let options = MineOptions { idle: cfg!(target_os = "linux"), ..MineOptions::default() };
+            client.mine_with(note, bits, options).await?.detach()
+        }
+    };
+    watch(&client.job(job)?).await?;
+    client.close().await;
+    Ok(())
+}
+
+/// Shows the job's progress until it ends or somebody presses Ctrl-C.
+async fn watch(job: &MiningView) -> Result<(), Box<dyn Error>> {
     loop {
         tokio::select! {
             outcome = job.solved() => {
@@ -31,18 +54,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     }
                     other => eprintln!("ended without a result: {other:?}"),
                 }
-                break;
+                return Ok(());
             }
             _ = tokio::signal::ctrl_c() => {
-                job.cancel().await?;
-                break;
+                let progress = job.progress();
+                eprintln!("job {} goes on later, best so far {} bits", progress.job, progress.best_bits);
+                return Ok(());
             }
             () = job.changed() => {
                 let progress = job.progress();
-                eprintln!("{} attempts, {:.0}/s", progress.attempts, progress.rate_1s);
+                let left = progress.p50_left_secs.map_or_else(String::new, |s| format!(", even odds in {s:.0} s"));
+                eprintln!("{} attempts, {:.0}/s{left}", progress.attempts, progress.rate_1s);
             }
         }
     }
-    client.close().await;
-    Ok(())
 }

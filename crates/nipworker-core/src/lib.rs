@@ -79,7 +79,7 @@ pub use mining::{
     PROGRESS_INTERVAL,
 };
 pub use nipworker_mining::{
-    JobPhase, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,
+    JobPhase, Placement, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,
 };
 pub use nipworker_pipeline::{IngestStats, Overflow, RelayNews, Source};
 pub use nipworker_relay::{LinkState, RelayReport};

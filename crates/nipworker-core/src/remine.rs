@@ -61,7 +61,7 @@ pub enum RemineResult {
     Published {
         /// The event: the same author, time, kind, tags and content, a nonce, and an id and
         /// signature of its own.
-        event: Event,
+        event: Box<Event>,
         /// Bits that its nonce commits to.
         bits: u32,
         /// Nonces tried.
@@ -219,7 +219,8 @@ async fn mine_and_publish(
     let relays = met().map(|demand| demand.relay.clone()).collect();
     match client.send(signed.clone(), relays, true, timeout).await {
         Ok((outcome, receipts)) => {
-            RemineResult::Published { event: signed, bits, attempts, outcome, receipts }
+            let event = Box::new(signed);
+            RemineResult::Published { event, bits, attempts, outcome, receipts }
         }
         Err(error) => failed(format!("{} was mined and may have been sent: {error}", signed.id)),
     }

@@ -5,10 +5,13 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use nipworker_mining::{BookCheckpoint, CHECKPOINT_VERSION};
 use serde::{Deserialize, Serialize};
+
+use crate::mining::desk::lock;
 
 /// Version of the file that this release writes.
 pub(super) const VERSION: u32 = 1;
@@ -75,11 +78,11 @@ pub(super) enum Found {
     Damaged(String),
 }
 
-/// A checkpoint file of one process: as long as this lives, no other process uses it.
+/// A checkpoint file of one process: until it is released, no other process uses it.
 #[derive(Debug)]
 pub(super) struct CheckpointStore {
     path: PathBuf,
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl CheckpointStore {
@@ -96,10 +99,15 @@ impl CheckpointStore {
         let beside = beside(path, ".lock");
         let lock = File::create(&beside).map_err(io(&beside))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock: Mutex::new(Some(lock)) }),
             Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(cause)) => Err(FileError::Io { path: beside, cause }),
         }
+    }
+
+    /// Leaves the file to whoever comes next; it must not be written any more.
+    pub(super) fn release(&self) {
+        drop(lock(&self.lock).take());
     }
 
     pub(super) fn path(&self) -> &Path {

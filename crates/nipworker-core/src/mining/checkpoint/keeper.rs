@@ -138,12 +138,14 @@ impl Keeper {
         lock(&self.shared.status).clone()
     }
 
-    /// Writes the file for the last time and ends the thread.
+    /// Writes the file for the last time, ends the thread, and leaves the file to whoever comes
+    /// next.
     pub(in crate::mining) fn finish(&self) {
         self.end();
         if let Err(error) = self.shared.save() {
             self.shared.told(&error);
         }
+        self.shared.store.release();
     }
 
     fn end(&self) {
