@@ -12,14 +12,27 @@
 //! * starved: the part of the threads' time that they waited although there was work.
 //! * switches: voluntary context switches of the threads per item.
 //!
-//! The last table takes items that wait 10 ms and compute nothing, on 32 workers: it shows the
-//! dispatch alone, on any number of cores.
+//! Items that wait 10 ms and compute nothing, on 32 workers, show the dispatch alone, on any number
+//! of cores.
+//!
+//! Then: one job event and silence (is every thread fed?), scaling, latencies (beside that of
+//! waking a thread at all, from the same run), and ten jobs that share.
+//!
+//! What needs an idle machine says so. `-- --quick` shows that it works; `-- feed`, `-- latency`,
+//! `-- sharing`, `-- scaling`, `-- waiting`, `-- cost` run one part.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "dispatch/feed.rs"]
+mod feed;
+#[path = "dispatch/latency.rs"]
+mod latency;
+#[path = "dispatch/sharing.rs"]
+mod sharing;
 
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use nipworker_benches::{median, process_cpu};
+use nipworker_benches::{median, process_cpu, thread_cpu};
 use nipworker_mining::spin_calibrated;
 use nipworker_pool::{
     BatchContext, BatchReport, DispatchMode, Done, JobSpec, Next, Pool, PoolConfig, PoolMetrics,
@@ -30,10 +43,51 @@ use nipworker_pool::{
 const ROUND: Duration = Duration::from_millis(400);
 /// Items of one sequential round at most: they take long enough.
 const SEQUENTIAL_ITEMS: u64 = 3_000;
+/// Length of the items of the parts that do not vary it.
+const SPIN_US: u64 = 20;
 /// Share of the static split that batched dispatch must reach, in CPU time.
 const TARGET_PERCENT: f64 = 98.0;
 
 struct Items(fn(u64), u64);
+
+/// Share of its wall time that a thread gets when as many compute as there are to be.
+fn quiet(threads: usize) -> f64 {
+    const WALL: Duration = Duration::from_millis(300);
+    let shares = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (start, cpu) = (Instant::now(), thread_cpu());
+                    while start.elapsed() < WALL {
+                        spin_calibrated(100);
+                    }
+                    (thread_cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64()
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    shares.into_iter().fold(1.0, f64::min)
+}
+
+/// A verdict about wall time, which other programs spoil: it counts only if they do not.
+fn verdict_if_idle(threads: usize, target: &str, met: bool) -> bool {
+    let share = quiet(threads);
+    if met || share >= 0.97 {
+        return verdict(target, met);
+    }
+    println!(
+        "unjudged: {target}: others use this machine, a thread gets {:.0} % of its time",
+        share * 100.0
+    );
+    true
+}
+
+/// Prints whether a target is met, and says it.
+fn verdict(target: &str, met: bool) -> bool {
+    println!("{} {target}", if met { "met:   " } else { "MISSED:" });
+    met
+}
 
 impl RangeTask for Items {
     type Output = ();
@@ -225,7 +279,7 @@ fn computing(threads: usize, rounds: usize) -> bool {
 }
 
 /// Items that wait 10 ms, on 32 workers: items per second of both modes.
-fn waiting(rounds: usize) {
+fn waiting(rounds: usize) -> bool {
     let nap = |millis| std::thread::sleep(Duration::from_millis(millis));
     let batched_pool = pool(32, DispatchMode::Batched);
     let sequential_pool = pool(32, DispatchMode::Sequential);
@@ -240,17 +294,40 @@ fn waiting(rounds: usize) {
         "batched {batched:.0}/s, sequential {sequential:.0}/s, ratio {:.1}",
         batched / sequential
     );
+    verdict("≥ 3000 items/s where the sequential driver does 100", batched >= 3_000.0)
 }
 
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
-    let rounds = if quick { 1 } else { 9 };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let parts: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     spin_calibrated(1_000);
-    let met = computing(threads, rounds);
-    waiting(if quick { 1 } else { 5 });
-    let verdict = if met { "met" } else { "MISSED" };
-    println!("\ntarget: batched ≥ {TARGET_PERCENT} % of the static split in CPU time: {verdict}");
+    let mut met = true;
+    if wanted("cost") {
+        let cost = computing(threads, if quick { 1 } else { 9 });
+        met &= verdict("batched ≥ 98 % of the static split in CPU time", cost);
+    }
+    if wanted("waiting") {
+        met &= waiting(if quick { 1 } else { 5 });
+    }
+    if wanted("feed") {
+        met &= feed::one_event(threads, Duration::from_secs(if quick { 1 } else { 10 }));
+    }
+    if wanted("scaling") {
+        met &= feed::scaling(if quick { 1 } else { 9 });
+    }
+    if wanted("latency") {
+        met &= latency::latencies(threads.min(64), if quick { 50 } else { 1_000 });
+    }
+    if wanted("sharing") {
+        met &= sharing::ten(threads, Duration::from_secs(if quick { 1 } else { 20 }));
+    }
     // A quick run shows that it works; one round judges nothing.
     if !quick && !met {
         std::process::exit(1);
