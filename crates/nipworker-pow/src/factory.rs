@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::PowError;
 use crate::input::{PowInput, WORKLOAD_NAME, is_signed};
+use crate::search::{Paced, blocks_per_look};
 use crate::workload::PowSearch;
 
 /// Tells unix seconds.
@@ -18,12 +19,14 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 #[derive(Clone)]
 pub struct PowFactory {
     clock: Clock,
-    kernel: &'static dyn SearchKernel,
+    paced: Paced<'static>,
 }
 
 impl std::fmt::Debug for PowFactory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PowFactory").field("kernel", &self.kernel.name()).finish_non_exhaustive()
+        f.debug_struct("PowFactory")
+            .field("kernel", &self.paced.kernel.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -31,7 +34,7 @@ impl PowFactory {
     /// A factory whose jobs run on the fastest kernel of this processor, see [`choose`], and take
     /// `created_at` from `clock`. It is read once per batch, so it should be quick.
     ///
-    /// The first call in a process measures the kernels, which takes some milliseconds.
+    /// The first factory of a process has the kernels measured, which takes some milliseconds.
     pub fn new(clock: Clock) -> Self {
         Self::with_kernel(clock, choose().kernel)
     }
@@ -39,12 +42,12 @@ impl PowFactory {
     /// As [`new`](Self::new), on a kernel of the caller's choice. What an index means does not
     /// depend on it: a job that began on one kernel can go on with another.
     pub fn with_kernel(clock: Clock, kernel: &'static dyn SearchKernel) -> Self {
-        Self { clock, kernel }
+        Self { clock, paced: Paced { kernel, blocks_per_look: blocks_per_look(kernel) } }
     }
 
     /// The kernel that its jobs run on.
     pub fn kernel(&self) -> &'static dyn SearchKernel {
-        self.kernel
+        self.paced.kernel
     }
 }
 
@@ -65,6 +68,6 @@ impl WorkloadFactory for PowFactory {
         }
         let input = PowInput::deserialize(input).map_err(|error| refuse(error.to_string()))?;
         input.validate().map_err(|error| refuse(error.to_string()))?;
-        Ok(Arc::new(PowSearch::new(input, Arc::clone(&self.clock), self.kernel)))
+        Ok(Arc::new(PowSearch::new(input, Arc::clone(&self.clock), self.paced)))
     }
 }

@@ -11,8 +11,10 @@ use crate::error::PowError;
 /// Name of the workload: what a [`JobRequest`] asks for.
 pub const WORKLOAD_NAME: &str = "nip13";
 
-/// Largest NIP-01 serialisation that is mined, in bytes.
-pub const MAX_PREIMAGE_BYTES: usize = 512 * 1024;
+/// Largest NIP-01 serialisation that is mined, in bytes: what common relays take as a message at
+/// most, and as much as a kernel hashes of one set of attempts within about a millisecond, so that
+/// a cancel need not wait longer.
+pub const MAX_PREIMAGE_BYTES: usize = 128 * 1024;
 
 /// Input of the workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,8 +19,9 @@
 //! The crate has no clock of its own: the factory is given one, in unix seconds. Difficulties are
 //! in bits, 0 to 256. An event without signature goes in, and one comes out ([`Mined`]): its key
 //! may be somebody else's. A batch allocates nothing unless it finds a hit; each thread keeps about
-//! 128 KiB of midstates from one batch to the next. The cancel flag is looked at every 2048 blocks
-//! or sixteen attempts, whichever is more: every 0.25 ms for events up to about 64 KiB.
+//! 128 KiB of midstates from one batch to the next. The cancel flag is looked at every 0.2 ms of
+//! thread time, or after as many attempts as the kernel hashes at once if those take longer: at
+//! [`MAX_PREIMAGE_BYTES`] about a millisecond.
 //!
 //! # Example
 //!

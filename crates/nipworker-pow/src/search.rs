@@ -2,15 +2,17 @@
 
 use std::ops::Range;
 
-use nipworker_hash::{LANES, Row, Schedule, SearchKernel};
+use nipworker_hash::{LANES, SearchKernel, choose};
 use nipworker_mining::{BatchContext, Span};
 
 use crate::layout::Layout;
-use crate::scratch::{GROUP, Scratch, with_scratch};
+use crate::scratch::{Scratch, with_scratch};
 
-/// Blocks hashed between two looks at the cancel flag: about 20 µs with vectors or SHA
-/// instructions, a quarter of a millisecond without.
-const BLOCKS_PER_LOOK: usize = 2048;
+/// Thread time between two looks at the cancel flag.
+const LOOK_EVERY_NS: f64 = 200_000.0;
+/// Blocks between two looks with a kernel that was not measured: about the same time with the
+/// portable one.
+const BLOCKS_PER_LOOK: usize = 1024;
 
 /// What a search over a span saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,12 +32,38 @@ impl Found {
     }
 }
 
-/// Lanes that are tried between two looks at the cancel flag: whole groups, at most all. Where a
-/// hit is near, they are few, so that little is done in vain.
-pub(crate) fn lanes_per_look(layout: &Layout, target: u32) -> usize {
-    let blocks = BLOCKS_PER_LOOK / layout.blocks();
-    let near = 1 << target.min(10);
-    (blocks.min(near) / GROUP * GROUP).clamp(GROUP, LANES)
+/// Blocks to hash between two looks at the cancel flag, by what was measured of the kernel when the
+/// process chose among all.
+pub(crate) fn blocks_per_look(kernel: &dyn SearchKernel) -> usize {
+    let measured = choose().measured.iter().find(|measured| measured.name == kernel.name());
+    // `as` saturates.
+    measured.map_or(BLOCKS_PER_LOOK, |measured| (LOOK_EVERY_NS / measured.ns_per_hash) as usize)
+}
+
+/// A kernel and the number of blocks that it may hash between two looks at the cancel flag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paced<'a> {
+    pub(crate) kernel: &'a dyn SearchKernel,
+    pub(crate) blocks_per_look: usize,
+}
+
+impl Paced<'_> {
+    /// Lanes that are tried between two looks: whole strides, at least one and at most all. Where
+    /// a hit is near, they are few, so that little is done in vain.
+    pub(crate) fn lanes_per_look(&self, layout: &Layout, target: u32) -> usize {
+        let near = 1 << target.min(10);
+        let lanes = (self.blocks_per_look / layout.blocks()).min(near);
+        whole_strides(lanes, self.stride()).min(LANES)
+    }
+
+    fn stride(&self) -> usize {
+        self.kernel.stride().max(1)
+    }
+}
+
+/// The multiple of `stride` in `lanes`, but at least one.
+fn whole_strides(lanes: usize, stride: usize) -> usize {
+    (lanes / stride).max(1) * stride
 }
 
 /// Tries the nonces of `span` in order until one has `target` leading zero bits.
@@ -46,12 +74,14 @@ pub(crate) fn lanes_per_look(layout: &Layout, target: u32) -> usize {
 /// done can be trusted then, so the batch must not count.
 pub(crate) fn search(
     layout: &Layout,
-    kernel: &dyn SearchKernel,
+    paced: Paced<'_>,
     target: u32,
     span: Span,
     ctx: &BatchContext<'_>,
 ) -> Found {
-    let lanes_per_look = lanes_per_look(layout, target);
+    let kernel = paced.kernel;
+    let stride = paced.stride();
+    let lanes_per_look = paced.lanes_per_look(layout, target);
     with_scratch(|scratch| {
         let mut search =
             Search { layout, kernel, target, start: span.start, found: Found::default(), scratch };
@@ -62,16 +92,16 @@ pub(crate) fn search(
             let left = span.end() - row_start;
             let lanes = place.lane..usize::try_from(left).map_or(LANES, |left| left.min(LANES));
             search.scratch.turn_to(layout, kernel, place.outer);
-            let schedule = search.scratch.row(layout, place.inner);
+            let row = search.scratch.turn_to_row(layout, place.inner);
             let mut from = lanes.start;
             while from < lanes.end {
                 if ctx.is_cancelled() {
                     return search.found;
                 }
                 // Before anything is known every attempt is worth a look: so a few only.
-                let len = if search.found.best.is_none() { GROUP } else { lanes_per_look };
-                let to = (from / GROUP * GROUP + len).min(lanes.end);
-                if search.scan(&schedule, row_start, from..to) {
+                let len = if search.found.best.is_none() { stride } else { lanes_per_look };
+                let to = (from / stride * stride + len).min(lanes.end);
+                if search.scan(row, row_start, from..to) {
                     return search.found;
                 }
                 from = to;
@@ -93,14 +123,13 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Tries `lanes` of the row that begins at `row_start`. True if there is a hit among them.
-    fn scan(&mut self, schedule: &Schedule, row_start: u64, lanes: Range<usize>) -> bool {
+    /// Tries `lanes` of the row that begins at `row_start`; `row` is its schedule. True if there is a hit among them.
+    fn scan(&mut self, row: usize, row_start: u64, lanes: Range<usize>) -> bool {
         let Self { layout, kernel, target, start, found, scratch } = self;
         scratch.fill(layout, *kernel, &lanes);
-        let row = Row { midstates: &scratch.midstates, first: schedule, tail: &layout.tail };
-        scratch.found.clear();
-        kernel.scan(&row, lanes.clone(), found.limit(), &mut scratch.found);
-        for candidate in &scratch.found {
+        let (row, candidates) = scratch.row(layout, row);
+        kernel.scan(&row, lanes.clone(), found.limit(), candidates);
+        for candidate in candidates {
             let index = row_start + candidate.lane as u64;
             let mut bits = candidate.word.leading_zeros();
             if bits >= (*target).min(u32::BITS) {

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nipworker_hash::SearchKernel;
 use nipworker_mining::{
     BatchContext, BatchHint, BatchResult, Best, Hit, Span, Workload, WorkloadError,
 };
@@ -12,7 +11,7 @@ use crate::difficulty::NONCE;
 use crate::factory::Clock;
 use crate::input::{PowInput, WORKLOAD_NAME, without_nonce};
 use crate::layout::Layout;
-use crate::search::{Found, search};
+use crate::search::{Found, Paced, search};
 use crate::solution::parse_solution;
 
 /// Blocks of the first batch: a tenth of a millisecond with vectors or SHA instructions, so that
@@ -27,7 +26,7 @@ pub(crate) struct PowSearch {
     difficulty: u32,
     refresh: bool,
     clock: Clock,
-    kernel: &'static dyn SearchKernel,
+    paced: Paced<'static>,
     /// Unix seconds that the event came with.
     came_at: i64,
     blocks: u64,
@@ -36,14 +35,14 @@ pub(crate) struct PowSearch {
 }
 
 impl PowSearch {
-    pub(crate) fn new(input: PowInput, clock: Clock, kernel: &'static dyn SearchKernel) -> Self {
+    pub(crate) fn new(input: PowInput, clock: Clock, paced: Paced<'static>) -> Self {
         let PowInput { event, difficulty, refresh_created_at } = input;
         let layout = Layout::new(without_nonce(event), difficulty);
         Self {
             difficulty,
             refresh: refresh_created_at,
             clock,
-            kernel,
+            paced,
             came_at: layout.created_at(),
             blocks: layout.blocks() as u64,
             layout: Mutex::new(Arc::new(layout)),
@@ -127,8 +126,7 @@ impl Workload for PowSearch {
 
     fn run(&self, span: Span, ctx: &BatchContext<'_>) -> BatchResult {
         let layout = self.layout();
-        let Found { attempts, best, hit } =
-            search(&layout, self.kernel, self.difficulty, span, ctx);
+        let Found { attempts, best, hit } = search(&layout, self.paced, self.difficulty, span, ctx);
         let hits = hit.into_iter().map(|(index, bits)| {
             let event = layout.event_at(index);
             // An event always has a JSON form.

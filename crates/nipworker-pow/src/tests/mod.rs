@@ -10,7 +10,7 @@ use nipworker_mining::{BatchContext, Span};
 use nipworker_protocol::{PublicKey, Tag, UnsignedEvent};
 
 use crate::layout::Layout;
-use crate::search::{Found, search};
+use crate::search::{Found, Paced, search};
 
 fn event(content: &str, tags: usize, created_at: i64) -> UnsignedEvent {
     let tags = (0..tags).map(|n| Tag::new(["e".to_owned(), format!("{n:064x}")])).collect();
@@ -41,7 +41,11 @@ fn naive(layout: &Layout, target: u32, span: Span) -> Found {
 
 fn fast(layout: &Layout, kernel: &dyn SearchKernel, target: u32, span: Span) -> Found {
     let current = AtomicU64::new(0);
-    search(layout, kernel, target, span, &BatchContext::new(0, &current, 0))
+    search(layout, paced(kernel), target, span, &BatchContext::new(0, &current, 0))
+}
+
+fn paced(kernel: &dyn SearchKernel) -> Paced<'_> {
+    Paced { kernel, blocks_per_look: 2048 }
 }
 
 /// `len` bytes of serialised content: plain, or with characters that are escaped or multibyte.

@@ -8,9 +8,9 @@ use nipworker_hash::{Candidate, LANES, Midstates, Row, SearchKernel, Seed, kerne
 use nipworker_mining::{BatchContext, Span};
 use proptest::prelude::*;
 
-use super::{content, event, fast, naive, naive_bits};
+use super::{content, event, fast, naive, naive_bits, paced};
 use crate::layout::Layout;
-use crate::search::{Found, lanes_per_look, search};
+use crate::search::{Found, search};
 
 #[test]
 fn the_first_hit_is_real_for_every_length_of_content_tags_escapes_and_kernel() {
@@ -71,7 +71,7 @@ fn a_cancelled_search_reports_what_it_has_done() {
     let current = AtomicU64::new(1);
     let ctx = BatchContext::new(0, &current, 0);
     for kernel in kernels() {
-        let found = search(&layout, kernel, 256, Span::new(0, 10_000), &ctx);
+        let found = search(&layout, paced(kernel), 256, Span::new(0, 10_000), &ctx);
         assert_eq!(found, Found::default());
     }
 }
@@ -105,13 +105,17 @@ impl Spy {
     }
 
     fn search(&self, layout: &Layout, target: u32, span: Span) -> Found {
-        search(layout, self, target, span, &BatchContext::new(0, &self.generation, 0))
+        search(layout, paced(self), target, span, &BatchContext::new(0, &self.generation, 0))
     }
 }
 
 impl SearchKernel for Spy {
     fn name(&self) -> &'static str {
         "spy"
+    }
+
+    fn stride(&self) -> usize {
+        16
     }
 
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
@@ -136,10 +140,10 @@ fn a_cancel_is_seen_after_one_scan_and_what_was_done_before_counts() {
         let layout = Layout::new(event(&content(len, false), 0, 1_700_000_000), 256);
         let spy = Spy { cancels_in: 3, ..Spy::new() };
         let found = spy.search(&layout, 256, Span::new(0, 100_000));
-        assert_eq!(spy.scans.into_inner(), 3);
-        let most_lanes = lanes_per_look(&layout, 256) as u64;
+        let most_lanes = paced(&spy).lanes_per_look(&layout, 256) as u64;
+        assert_eq!(spy.scans.load(SeqCst), 3);
         assert!(found.attempts > most_lanes && found.attempts <= 3 * most_lanes, "{found:?}");
-        let blocks = spy.most_blocks.into_inner();
+        let blocks = spy.most_blocks.load(SeqCst);
         // Sixteen attempts at 64 KiB are that many blocks.
         assert!(blocks <= 2048.max(16 * layout.blocks() as u64), "{blocks} at content {len}");
         assert_eq!(found.best, naive(&layout, 256, Span::new(0, found.attempts)).best);
@@ -219,7 +223,7 @@ fn little_is_looked_at_twice() {
     let counting = Counting(AtomicU64::new(0));
     let current = AtomicU64::new(0);
     let ctx = BatchContext::new(0, &current, 0);
-    search(&layout, &counting, 256, Span::new(0, 100_000), &ctx);
+    search(&layout, paced(&counting), 256, Span::new(0, 100_000), &ctx);
     let looked_at = counting.0.into_inner();
     assert!(looked_at < 1_000, "{looked_at} candidates of 100,000 attempts");
 }
