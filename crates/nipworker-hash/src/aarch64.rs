@@ -34,6 +34,10 @@ impl SearchKernel for Sha2 {
         "aarch64_sha2"
     }
 
+    fn stride(&self) -> usize {
+        WAYS
+    }
+
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
         // The instructions do four rounds or none.
         let hoisted = seed.hoisted.len() / STEP * STEP;

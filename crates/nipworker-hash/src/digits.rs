@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     /// The state before the block.
     pub(crate) feed: [u32; 8],
     /// The state after its first 14 rounds.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) state14: [u32; 8],
     /// The state after its first 15 rounds.
     pub(crate) state15: [u32; 8],
@@ -52,14 +53,23 @@ impl Shared {
         for (word, k) in scheduled.iter_mut().zip(K) {
             *word = word.wrapping_add(k);
         }
-        let mut state14 = *seed.state;
-        rounds(&mut state14, &scheduled[..14]);
-        let mut state15 = state14;
+        let mut state15 = *seed.state;
+        rounds(&mut state15, &scheduled[..14]);
+        #[cfg(target_arch = "x86_64")]
+        let state14 = state15;
         rounds(&mut state15, &scheduled[14..15]);
         let mut hoisted = [0; 15];
         for (at, word) in seed.hoisted.iter().enumerate() {
             hoisted[at] = word.wrapping_add(K[at]);
         }
-        Self { feed: *seed.state, state14, state15, words, hoisted, rounds: seed.hoisted.len() }
+        Self {
+            feed: *seed.state,
+            #[cfg(target_arch = "x86_64")]
+            state14,
+            state15,
+            words,
+            hoisted,
+            rounds: seed.hoisted.len(),
+        }
     }
 }

@@ -68,7 +68,6 @@ mod avx2;
 mod avx512;
 mod block;
 mod choice;
-#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 mod digits;
 #[cfg(target_arch = "x86_64")]
 mod hybrid;

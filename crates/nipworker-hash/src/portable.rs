@@ -1,12 +1,20 @@
 //! The kernel for every processor, in plain Rust.
+//!
+//! It hashes a group of attempts side by side, in loops that a compiler turns into vector
+//! instructions where the target has them: SSE2 on any x86-64, NEON on any 64-bit ARM. Where it has
+//! none, the attempts still fill each other's pauses.
 
 use std::ops::Range;
 
-use crate::block::{K, Schedule, add, compress_scheduled, rounds};
+use crate::block::K;
+use crate::digits::{DIGITS, Shared};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
 use crate::midstates::{GROUP, Midstates, begin_fill, begin_scan};
 
-/// Plain Rust, one attempt at a time.
+/// One word of each attempt of a group.
+type Word = [u32; GROUP];
+
+/// Plain Rust.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
@@ -15,57 +23,120 @@ impl SearchKernel for Portable {
         "portable"
     }
 
-    fn stride(&self) -> usize {
-        1
-    }
-
     fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
         begin_fill(self.name(), seed, &lanes, seed.hoisted.len(), midstates);
-        let mut scheduled = [0; 15];
-        for (at, word) in seed.hoisted.iter().enumerate() {
-            scheduled[at] = word.wrapping_add(K[at]);
+        if lanes.is_empty() {
+            return;
         }
-        let scheduled = &scheduled[..seed.hoisted.len()];
-        let mut block = *seed.block;
-        for lane in lanes {
-            block[61..].copy_from_slice(&digits(lane));
-            let mut state = *seed.state;
-            compress_scheduled(&mut state, &Schedule::new(&block));
-            put(&mut midstates.feed[lane / GROUP].0, lane, &state);
-            rounds(&mut state, scheduled);
-            put(&mut midstates.start[lane / GROUP].0, lane, &state);
+        let shared = Shared::new(seed);
+        for group in lanes.start / GROUP..lanes.end.div_ceil(GROUP) {
+            let mut state = shared.state15.map(|word| [word; GROUP]);
+            for kw in &schedule(&shared, &DIGITS.as_chunks().0[group])[15..] {
+                one_round(&mut state, kw);
+            }
+            add(&mut state, &shared.feed.map(|word| [word; GROUP]));
+            midstates.feed[group].0 = state;
+            rounds(&mut state, &shared.hoisted[..shared.rounds]);
+            midstates.start[group].0 = state;
         }
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
         begin_scan(self.name(), row, &lanes);
-        let first = &row.first.0[row.midstates.hoisted..];
-        for lane in lanes {
-            let feed = get(&row.midstates.feed[lane / GROUP].0, lane);
-            let mut state = get(&row.midstates.start[lane / GROUP].0, lane);
-            rounds(&mut state, first);
-            add(&mut state, &feed);
-            for block in row.tail {
-                compress_scheduled(&mut state, block);
-            }
-            if state[0] <= limit {
-                found.push(Candidate { lane, word: state[0] });
+        if lanes.is_empty() {
+            return;
+        }
+        for group in lanes.start / GROUP..lanes.end.div_ceil(GROUP) {
+            for (lane, word) in (group * GROUP..).zip(hash(row, group)) {
+                if word <= limit && lanes.contains(&lane) {
+                    found.push(Candidate { lane, word });
+                }
             }
         }
     }
 }
 
-/// The lane's number as three decimal digits.
-pub(crate) fn digits(lane: usize) -> [u8; 3] {
-    [lane / 100 % 10, lane / 10 % 10, lane % 10].map(|digit| b'0' + digit as u8)
+/// The first words of the digests of a group.
+fn hash(row: &Row<'_>, group: usize) -> Word {
+    let mut state = row.midstates.start[group].0;
+    rounds(&mut state, &row.first.0[row.midstates.hoisted..]);
+    add(&mut state, &row.midstates.feed[group].0);
+    for block in row.tail {
+        let feed = state;
+        rounds(&mut state, &block.0);
+        add(&mut state, &feed);
+    }
+    state[0]
 }
 
-fn put(group: &mut [[u32; GROUP]; 8], lane: usize, state: &[u32; 8]) {
-    for (words, word) in group.iter_mut().zip(state) {
-        words[lane % GROUP] = *word;
+/// The schedule of the block before the boundary, with the constants of the rounds added.
+fn schedule(shared: &Shared, digits: &Word) -> [Word; 64] {
+    let mut w = [[0; GROUP]; 64];
+    for (lanes, word) in w.iter_mut().zip(shared.words) {
+        *lanes = [word; GROUP];
+    }
+    w[15] = std::array::from_fn(|n| shared.words[15] | digits[n]);
+    for t in 16..64 {
+        let [w16, w15, w7, w2] = [w[t - 16], w[t - 15], w[t - 7], w[t - 2]];
+        for n in 0..GROUP {
+            let s0 = w15[n].rotate_right(7) ^ w15[n].rotate_right(18) ^ (w15[n] >> 3);
+            let s1 = w2[n].rotate_right(17) ^ w2[n].rotate_right(19) ^ (w2[n] >> 10);
+            w[t][n] = w16[n].wrapping_add(s0).wrapping_add(w7[n]).wrapping_add(s1);
+        }
+    }
+    for (lanes, k) in w.iter_mut().zip(K) {
+        for word in lanes {
+            *word = word.wrapping_add(k);
+        }
+    }
+    w
+}
+
+/// Does one round for each word of the schedule.
+fn rounds(state: &mut [Word; 8], scheduled: &[u32]) {
+    let (odd, eights) = scheduled.as_rchunks::<8>();
+    for kw in odd {
+        one_round(state, &[*kw; GROUP]);
+    }
+    for eight in eights {
+        let [kw0, kw1, kw2, kw3, kw4, kw5, kw6, kw7] = eight.map(|kw| [kw; GROUP]);
+        round::<0>(state, &kw0);
+        round::<1>(state, &kw1);
+        round::<2>(state, &kw2);
+        round::<3>(state, &kw3);
+        round::<4>(state, &kw4);
+        round::<5>(state, &kw5);
+        round::<6>(state, &kw6);
+        round::<7>(state, &kw7);
     }
 }
 
-fn get(group: &[[u32; GROUP]; 8], lane: usize) -> [u32; 8] {
-    group.map(|words| words[lane % GROUP])
+/// One round, after which each word stands where the next round looks for it.
+fn one_round(state: &mut [Word; 8], kw: &Word) {
+    round::<0>(state, kw);
+    state.rotate_right(1);
+}
+
+/// Round number `R` of eight. Instead of moving all words on by one place, each round looks for
+/// them one place further: word `i` of FIPS 180-4's a to h stands at place `i - R`.
+#[inline(always)]
+fn round<const R: usize>(state: &mut [Word; 8], kw: &Word) {
+    let [a, b, c, d, e, f, g, h] = [0, 1, 2, 3, 4, 5, 6, 7].map(|word| (word + 8 - R) % 8);
+    for n in 0..GROUP {
+        let [a, b, c, e, f, g] = [a, b, c, e, f, g].map(|place| state[place][n]);
+        let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
+        let choice = g ^ (e & (f ^ g));
+        let t1 = state[h][n].wrapping_add(kw[n]).wrapping_add(choice).wrapping_add(s1);
+        let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
+        let majority = b ^ ((a ^ b) & (b ^ c));
+        state[d][n] = state[d][n].wrapping_add(t1);
+        state[h][n] = t1.wrapping_add(s0).wrapping_add(majority);
+    }
+}
+
+/// Adds `feed` to `state` word by word.
+fn add(state: &mut [Word; 8], feed: &[Word; 8]) {
+    for (word, fed) in state.as_flattened_mut().iter_mut().zip(feed.as_flattened()) {
+        *word = word.wrapping_add(*fed);
+    }
 }
