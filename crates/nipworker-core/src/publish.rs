@@ -48,7 +48,8 @@ impl NostrClient {
     ///
     /// With `miner.remine = "refused"` an event that relays refused for too little work (NIP-13)
     /// is mined anew at what they demand and published to them; see [`Remined`](crate::Remined).
-    /// Waiting for that comes on top, at most `miner.remine_timeout` and once more the timeout.
+    /// Waiting for that comes on top: at most `miner.remine_timeout`, the signer's answer, and once
+    /// more the timeout. Dropping the future ends the mining.
     ///
     /// Dropping the future does not take the event back: it may be stored and sent all the same.
     ///

@@ -99,7 +99,10 @@ pub(crate) async fn after(
         return None;
     }
     let end = Instant::now() + client.config().miner.remine_timeout;
-    let not_ours = not_ours(client, event).await;
+    let left = end.saturating_duration_since(Instant::now());
+    let not_ours = tokio::time::timeout(left, not_ours(client, event))
+        .await
+        .unwrap_or_else(|_| Some("the signer did not name its key in time".to_owned()));
     let asked = refusals.into_iter().map(|(receipt, demand)| {
         // Nobody is asked for what will not be mined.
         let ask = not_ours.is_none();

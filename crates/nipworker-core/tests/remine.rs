@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{PATIENCE, note, sign_in};
+use common::{PATIENCE, eventually, note, sign_in};
 use nipworker_core::{
     ClientConfig, DemandSource, JobPhase, NostrClient, PublishReport, PutStatus, ReceiptStatus,
     Remine, RemineResult,
@@ -319,5 +319,26 @@ async fn it_is_off_unless_the_configuration_says_so() {
     assert_eq!((client.jobs().len(), sent.lock().unwrap().len()), (0, 1));
     let json = serde_json::to_value(&report).unwrap();
     assert!(json.get("remined").is_none(), "{json}");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn dropping_the_publish_ends_the_mining() {
+    let network = MemoryNetwork::new();
+    let (url, _) = relay(&network, "steep", 200, Words::Number);
+    let mut config = config(&[&url]);
+    config.miner.remine_max_bits = 256;
+    let client = start(&network, config).await;
+    let me = sign_in(&client).await;
+    let event = note(&client, me, "never mind").await;
+    let publishing = tokio::spawn({
+        let client = client.clone();
+        async move { client.publish(event).await }
+    });
+    eventually("it mines", || client.jobs().iter().any(|job| job.attempts > 0)).await;
+
+    publishing.abort();
+
+    eventually("it ends", || client.jobs().iter().all(|job| job.phase == JobPhase::Ended)).await;
     client.close().await;
 }
