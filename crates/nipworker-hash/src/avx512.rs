@@ -7,7 +7,8 @@
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_cmple_epu32_mask, _mm512_loadu_si512, _mm512_or_si512,
     _mm512_ror_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_srli_epi32,
-    _mm512_storeu_si512, _mm512_ternarylogic_epi32,
+    _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::ops::Range;
 
@@ -40,13 +41,12 @@ impl SearchKernel for Avx512 {
         if lanes.is_empty() {
             return;
         }
-        let digits = &DIGITS.as_chunks::<GROUP>().0[lanes.start / GROUP..];
-        for (group, digits) in (lanes.start / GROUP..lanes.end.div_ceil(GROUP)).zip(digits) {
-            let feed = &mut midstates.feed[group];
-            let start = &mut midstates.start[group];
-            // SAFETY: `self` exists only where the processor has AVX-512 Foundation.
-            unsafe { fill_group(&shared, shared.rounds, digits, feed, start) };
-        }
+        let groups = lanes.start / GROUP..lanes.end.div_ceil(GROUP);
+        let digits = &DIGITS.as_chunks().0[groups.clone()];
+        let feed = &mut midstates.feed[groups.clone()];
+        let start = &mut midstates.start[groups];
+        // SAFETY: `self` exists only where the processor has AVX-512 Foundation.
+        unsafe { fill_groups(&shared, shared.rounds, digits, feed, start) };
     }
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
@@ -153,33 +153,97 @@ pub(crate) fn collect(
     }
 }
 
-/// Makes sixteen midstates: the states after the block with `digits`, to be added at the end of
-/// the next one, and those `rounds` rounds further.
+/// Makes the midstates of the lanes with `digits`: the states after their block, to be added at the
+/// end of the next one, and those `hoisted` rounds further.
 #[target_feature(enable = "avx512f")]
-pub(crate) fn fill_group(
+pub(crate) fn fill_groups(
     shared: &Shared,
     hoisted: usize,
-    digits: &[u32; GROUP],
-    feed: &mut Group,
-    start: &mut Group,
+    digits: &[[u32; GROUP]],
+    feed: &mut [Group],
+    start: &mut [Group],
 ) {
-    let scheduled = schedule(shared, digits);
-    let mut states = [shared.state15.map(|word| set(word))];
-    round(&mut states[0], scheduled[15]);
-    for eight in scheduled[16..].as_chunks::<8>().0 {
-        for word in eight {
-            round(&mut states[0], *word);
-        }
+    let terms = shared_terms(&shared.words);
+    let (digits, last_digits) = digits.as_chunks::<2>();
+    let (feed, last_feed) = feed.as_chunks_mut::<2>();
+    let (start, last_start) = start.as_chunks_mut::<2>();
+    for ((digits, feed), start) in digits.iter().zip(feed).zip(start) {
+        fill(shared, &terms, hoisted, digits, feed, start);
     }
-    for ((word, before), to) in states[0].iter_mut().zip(shared.feed).zip(&mut feed.0) {
-        *word = _mm512_add_epi32(*word, set(before));
-        store(to, *word);
-    }
-    rounds(&mut states, &shared.hoisted[..hoisted]);
-    for (word, to) in states[0].iter().zip(&mut start.0) {
-        store(to, *word);
+    if let ([digits], [feed], [start]) = (last_digits, last_feed, last_start) {
+        let (feed, start) = (std::array::from_mut(feed), std::array::from_mut(start));
+        fill(shared, &terms, hoisted, &[*digits], feed, start);
     }
 }
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn fill<const N: usize>(
+    shared: &Shared,
+    terms: &[u32; TERMS],
+    hoisted: usize,
+    digits: &[[u32; GROUP]; N],
+    feed: &mut [Group; N],
+    start: &mut [Group; N],
+) {
+    let mut w = [[_mm512_setzero_si512(); N]; 16];
+    let mut states = [shared.state15.map(|word| set(word)); N];
+    for n in 0..N {
+        w[15][n] = _mm512_or_si512(set(shared.words[15]), load(&digits[n]));
+        round(&mut states[n], _mm512_add_epi32(w[15][n], set(K[15])));
+    }
+    eight_rounds::<16, N>(&mut w, &mut states, terms);
+    eight_rounds::<24, N>(&mut w, &mut states, terms);
+    eight_rounds::<32, N>(&mut w, &mut states, terms);
+    eight_rounds::<40, N>(&mut w, &mut states, terms);
+    eight_rounds::<48, N>(&mut w, &mut states, terms);
+    eight_rounds::<56, N>(&mut w, &mut states, terms);
+    for (state, feed) in states.iter_mut().zip(feed) {
+        for ((word, before), to) in state.iter_mut().zip(shared.feed).zip(&mut feed.0) {
+            *word = _mm512_add_epi32(*word, set(before));
+            store(to, *word);
+        }
+    }
+    rounds(&mut states, &shared.hoisted[..hoisted]);
+    for (state, start) in states.iter().zip(start) {
+        for (word, to) in state.iter().zip(&mut start.0) {
+            store(to, *word);
+        }
+    }
+}
+
+/// Eight rounds from round `T` on and their words of the schedule, of which `w` holds the last
+/// sixteen.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn eight_rounds<const T: usize, const N: usize>(
+    w: &mut [[__m512i; N]; 16],
+    states: &mut [[__m512i; 8]; N],
+    terms: &[u32; TERMS],
+) {
+    for t in T..T + 8 {
+        for (n, state) in states.iter_mut().enumerate() {
+            let mut word = if t < TERMS { set(terms[t]) } else { _mm512_setzero_si512() };
+            if !is_shared(t - 16) {
+                word = _mm512_add_epi32(word, w[t % 16][n]);
+            }
+            if !is_shared(t - 15) {
+                word = _mm512_add_epi32(word, small_sigma0(w[(t - 15) % 16][n]));
+            }
+            if !is_shared(t - 7) {
+                word = _mm512_add_epi32(word, w[(t - 7) % 16][n]);
+            }
+            if !is_shared(t - 2) {
+                word = _mm512_add_epi32(word, small_sigma1(w[(t - 2) % 16][n]));
+            }
+            w[t % 16][n] = word;
+            round(state, _mm512_add_epi32(word, set(K[t])));
+        }
+    }
+}
+
+/// Words of the schedule with terms that all lanes of a seed share.
+const TERMS: usize = 37;
 
 /// Whether all lanes of a seed have the same word `t` in their schedules.
 const fn is_shared(t: usize) -> bool {
@@ -187,8 +251,8 @@ const fn is_shared(t: usize) -> bool {
 }
 
 /// What is known of each word of the schedule without the digits: the sum of its shared terms.
-fn shared_terms(words: &[u32; 16]) -> [u32; 37] {
-    let mut terms = [0u32; 37];
+fn shared_terms(words: &[u32; 16]) -> [u32; TERMS] {
+    let mut terms = [0u32; TERMS];
     terms[..16].copy_from_slice(words);
     for t in 16..terms.len() {
         let mut sum = 0u32;
@@ -211,35 +275,6 @@ fn shared_terms(words: &[u32; 16]) -> [u32; 37] {
     terms
 }
 
-/// The schedule with the round constants, from its sixteenth word on.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn schedule(shared: &Shared, digits: &[u32; GROUP]) -> [__m512i; 64] {
-    let terms = shared_terms(&shared.words);
-    let mut w = [_mm512_setzero_si512(); 64];
-    let mut scheduled = w;
-    w[15] = _mm512_or_si512(set(shared.words[15]), load(digits));
-    scheduled[15] = _mm512_add_epi32(w[15], set(K[15]));
-    for t in 16..64 {
-        let mut word = if t < terms.len() { set(terms[t]) } else { _mm512_setzero_si512() };
-        if !is_shared(t - 2) {
-            word = _mm512_add_epi32(word, small_sigma1(w[t - 2]));
-        }
-        if !is_shared(t - 7) {
-            word = _mm512_add_epi32(word, w[t - 7]);
-        }
-        if !is_shared(t - 15) {
-            word = _mm512_add_epi32(word, small_sigma0(w[t - 15]));
-        }
-        if !is_shared(t - 16) {
-            word = _mm512_add_epi32(word, w[t - 16]);
-        }
-        w[t] = word;
-        scheduled[t] = _mm512_add_epi32(word, set(K[t]));
-    }
-    scheduled
-}
-
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn small_sigma0(x: __m512i) -> __m512i {
@@ -252,6 +287,33 @@ fn small_sigma0(x: __m512i) -> __m512i {
 fn small_sigma1(x: __m512i) -> __m512i {
     let (r17, r19) = (_mm512_ror_epi32::<17>(x), _mm512_ror_epi32::<19>(x));
     _mm512_ternarylogic_epi32::<XOR3>(r17, r19, _mm512_srli_epi32::<10>(x))
+}
+
+/// Turns sixteen states that lie word by word into states one behind the other, each in two
+/// quarters of a register: the words that `order` names.
+#[target_feature(enable = "avx512f")]
+pub(crate) fn transpose(group: &mut Group, order: [[usize; 4]; 2]) {
+    let words = group.0.map(|words| load(&words));
+    let (states, _) = group.0.as_flattened_mut().as_chunks_mut::<8>();
+    for (half, order) in order.iter().enumerate() {
+        let [a, b, c, d] = order.map(|word| words[word]);
+        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+        let (ab2, cd2) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+        // Each has every fourth state.
+        let fourths = [
+            _mm512_unpacklo_epi64(ab, cd),
+            _mm512_unpackhi_epi64(ab, cd),
+            _mm512_unpacklo_epi64(ab2, cd2),
+            _mm512_unpackhi_epi64(ab2, cd2),
+        ];
+        for (n, fourth) in fourths.iter().enumerate() {
+            let mut stored = [0; GROUP];
+            store(&mut stored, *fourth);
+            for (to, from) in states[n..].iter_mut().step_by(4).zip(stored.as_chunks::<4>().0) {
+                to[4 * half..][..4].copy_from_slice(from);
+            }
+        }
+    }
 }
 
 /// The exclusive or of three words, as a truth table.

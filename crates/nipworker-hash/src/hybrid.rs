@@ -15,8 +15,8 @@ mod tile;
 
 use std::ops::Range;
 
-use crate::avx512::{collect, fill_group, scan_groups};
-use crate::digits::{DIGITS, Shared};
+use crate::avx512::{collect, fill_groups, scan_groups, transpose};
+use crate::digits::{Shared, digit_word};
 use crate::kernel::{Candidate, Row, SearchKernel, Seed};
 use crate::midstates::{GROUP, Group, LANES, Midstates, begin_fill, begin_scan};
 
@@ -32,8 +32,10 @@ const TILED: usize = TILES * TILE;
 /// tile and two for the last lanes.
 const TWELVES: usize = 2 * TILES + 2;
 
-const _: () = assert!(TILED + 2 * GROUP == LANES);
-const _: () = assert!(TWELVES + (TILES * TWELVE).div_ceil(GROUP) == LANES.div_ceil(GROUP));
+/// Groups of both kinds.
+const GROUPS: usize = TWELVES + (TILES * TWELVE).div_ceil(GROUP);
+
+const _: () = assert!(TILED + 2 * GROUP == LANES && GROUPS == LANES.div_ceil(GROUP));
 
 /// AVX-512 Foundation and the x86 SHA extensions together.
 #[derive(Debug)]
@@ -66,20 +68,24 @@ impl SearchKernel for Hybrid {
         let shared = Shared::new(seed);
         let tiles = tiles(&lanes);
         let last = if lanes.end > TILED { TWELVES } else { 2 * tiles.end };
-        for group in 2 * tiles.start..last {
-            let first = group / 2 * TILE + group % 2 * GROUP;
-            let digits = std::array::from_fn(|n| DIGITS[first + n]);
-            let (feed, start) = (&mut midstates.feed[group], &mut midstates.start[group]);
+        let by_word = 2 * tiles.start..last;
+        let twelves = tiles.start * TWELVE / GROUP..(tiles.end * TWELVE).div_ceil(GROUP);
+        let by_lane = TWELVES + twelves.start..TWELVES + twelves.end;
+        for groups in [by_word, by_lane.clone()] {
+            let feed = &mut midstates.feed[groups.clone()];
+            let start = &mut midstates.start[groups.clone()];
             // SAFETY: `self` exists only where the processor has AVX-512 Foundation.
-            unsafe { fill_group(&shared, hoisted, &digits, feed, start) };
+            unsafe { fill_groups(&shared, hoisted, &DIGITS[groups], feed, start) };
         }
-        for group in tiles.start * TWELVE / GROUP..(tiles.end * TWELVE).div_ceil(GROUP) {
-            let digits = std::array::from_fn(|n| DIGITS[twelve_lane(group * GROUP + n)]);
-            let [mut feed, mut start] = [const { Group([[0; GROUP]; 8]) }; 2];
+        // An odd number of steps is left: the halves have changed places when they begin.
+        let odd = hoisted % 4 == 2;
+        let start_order = if odd { [ORDER[1], ORDER[0]] } else { ORDER };
+        for group in by_lane {
             // SAFETY: as above.
-            unsafe { fill_group(&shared, hoisted, &digits, &mut feed, &mut start) };
-            transpose(&feed, &mut midstates.feed[TWELVES + group], false);
-            transpose(&start, &mut midstates.start[TWELVES + group], hoisted % 4 == 2);
+            unsafe {
+                transpose(&mut midstates.feed[group], ORDER);
+                transpose(&mut midstates.start[group], start_order);
+            }
         }
     }
 
@@ -126,10 +132,25 @@ fn tiles(lanes: &Range<usize>) -> Range<usize> {
     (lanes.start / TILE).min(TILES)..lanes.end.div_ceil(TILE).min(TILES)
 }
 
-/// The lane whose state is the `index`th of those for the SHA unit.
-fn twelve_lane(index: usize) -> usize {
-    index / TWELVE * TILE + 2 * GROUP + index % TWELVE
-}
+/// The digits of the lanes of each group, in the order of the memory.
+static DIGITS: [[u32; GROUP]; GROUPS] = {
+    let mut digits = [[0; GROUP]; GROUPS];
+    let mut at = 0;
+    while at < digits.len() * GROUP {
+        let (group, n) = (at / GROUP, at % GROUP);
+        digits[group][n] = digit_word(if group < TWELVES {
+            group / 2 * TILE + group % 2 * GROUP + n
+        } else {
+            let twelfth = at - TWELVES * GROUP;
+            twelfth / TWELVE * TILE + 2 * GROUP + twelfth % TWELVE
+        });
+        at += 1;
+    }
+    digits
+};
+
+/// The words of a state for the SHA unit, a as 0: F, E, B, A and H, G, D, C.
+const ORDER: [[usize; 4]; 2] = [[5, 4, 1, 0], [7, 6, 3, 2]];
 
 /// The states for the SHA unit, by tile.
 fn twelves(groups: &[Group]) -> &[[Halves; TWELVE]] {
@@ -140,17 +161,4 @@ fn twelves(groups: &[Group]) -> &[[Halves; TWELVE]] {
     let states: &[Halves] =
         unsafe { std::slice::from_raw_parts(groups.as_ptr().cast(), groups.len() * GROUP) };
     states.as_chunks().0
-}
-
-/// Turns sixteen states that lie word by word into states for the SHA unit; `odd` is for those
-/// that begin at the second, fourth, ... step, where the halves have changed places.
-fn transpose(from: &Group, to: &mut Group, odd: bool) {
-    let order = [[5, 4, 1, 0], [7, 6, 3, 2]];
-    let [first, second] = if odd { [order[1], order[0]] } else { order };
-    let (to, _) = to.0.as_flattened_mut().as_chunks_mut::<8>();
-    for (lane, to) in to.iter_mut().enumerate() {
-        for (to, word) in to.iter_mut().zip(first.iter().chain(&second)) {
-            *to = from.0[*word][lane];
-        }
-    }
 }

@@ -51,6 +51,7 @@ pub(super) struct Task<'a> {
 /// take their place. `vpternlogd` overwrites one of its operands: that is c or g, since they are
 /// not needed again. The new a and e take the place of b and f, which move to c and g; a move
 /// between registers takes no port.
+#[rustfmt::skip]
 macro_rules! round {
     ($a:literal $b:literal $c:literal $e:literal $f:literal $g:literal,
      $ring:literal, $word:literal, $x:expr, $y:expr, $z:expr) => {
