@@ -1,7 +1,12 @@
 //! Every kernel gives the bits of FIPS 180-4, as the `sha2` crate computes them.
 #![allow(clippy::unwrap_used)]
 
-use nipworker_hash::{Candidate, INITIAL_STATE, LANES, Midstates, Row, Schedule, Seed, kernels};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nipworker_hash::{
+    Candidate, INITIAL_STATE, LANES, Midstates, Row, Schedule, SearchKernel, Seed, kernels,
+};
 use proptest::prelude::*;
 use sha2::block_api::compress256;
 
@@ -66,4 +71,88 @@ fn the_initial_state_and_one_block_give_the_digest_of_abc() {
     nipworker_hash::compress(&mut state, &block);
     assert_eq!(state[0], 0xba78_16bf);
     assert_eq!(state[7], 0xf200_15ad);
+}
+
+/// Makes the midstates of `lanes` before a block of the letter b, with some of its words hoisted.
+fn filled(kernel: &dyn SearchKernel, hoisted: usize, lanes: Range<usize>) -> Midstates {
+    let words = [0x6262_6262; 16];
+    let seed = Seed { state: &INITIAL_STATE, block: &[b'a'; 64], hoisted: &words[..hoisted] };
+    let mut midstates = Midstates::new();
+    kernel.fill(&seed, lanes, &mut midstates);
+    midstates
+}
+
+fn scanned(
+    kernel: &dyn SearchKernel,
+    midstates: &Midstates,
+    tail: &[Schedule],
+    lanes: Range<usize>,
+    limit: u32,
+) -> Vec<Candidate> {
+    let first = Schedule::new(&[b'b'; 64]);
+    let mut found = Vec::new();
+    kernel.scan(&Row { midstates, first: &first, tail }, lanes, limit, &mut found);
+    found
+}
+
+/// What the naive loop says of all lanes, with that many blocks of the letter c behind.
+fn expected(tail: usize) -> Vec<Candidate> {
+    let rest: Vec<_> = std::iter::once([b'b'; 64]).chain(vec![[b'c'; 64]; tail]).collect();
+    let word = |lane| naive(&INITIAL_STATE, &[b'a'; 64], lane, &rest);
+    (0..LANES).map(|lane| Candidate { lane, word: word(lane) }).collect()
+}
+
+#[test]
+fn every_number_of_hoisted_words_and_of_blocks_behind_gives_the_same_digests() {
+    let tail = vec![Schedule::new(&[b'c'; 64]); 20];
+    for blocks in 0..=tail.len() {
+        let want = expected(blocks);
+        for kernel in kernels() {
+            for hoisted in [blocks % 16, (blocks + 7) % 16] {
+                let midstates = filled(kernel, hoisted, 0..LANES);
+                let found = scanned(kernel, &midstates, &tail[..blocks], 0..LANES, u32::MAX);
+                assert_eq!(found, want, "{} {hoisted} {blocks}", kernel.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_range_gives_its_own_lanes_and_no_others() {
+    let want = expected(0);
+    let ends = [0, 1, 15, 16, 17, 31, 33, 43, 44, 45, 87, 500, 967, 968, 969, 991, 992, 999, 1000];
+    for kernel in kernels() {
+        let midstates = filled(kernel, 3, 0..LANES);
+        for from in ends {
+            for to in ends.into_iter().filter(|to| *to >= from) {
+                let found = scanned(kernel, &midstates, &[], from..to, u32::MAX);
+                assert_eq!(found, want[from..to], "{} {from}..{to}", kernel.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_limit_is_part_of_what_is_found() {
+    let want = expected(0);
+    let least = want.iter().min_by_key(|candidate| candidate.word).unwrap();
+    for kernel in kernels() {
+        let midstates = filled(kernel, 0, 0..LANES);
+        let scan = |limit| scanned(kernel, &midstates, &[], 0..LANES, limit);
+        assert_eq!(scan(0), [], "{}", kernel.name());
+        assert_eq!(scan(least.word - 1), [], "{}", kernel.name());
+        assert_eq!(scan(least.word), [*least], "{}", kernel.name());
+    }
+}
+
+#[test]
+fn a_kernel_refuses_lanes_that_do_not_exist_and_a_whole_block_hoisted() {
+    for kernel in kernels() {
+        let refuses = |work: &dyn Fn()| catch_unwind(AssertUnwindSafe(work)).is_err();
+        assert!(refuses(&|| drop(filled(kernel, 0, 0..LANES + 1))), "{}", kernel.name());
+        assert!(refuses(&|| drop(filled(kernel, 16, 0..1))), "{}", kernel.name());
+        let midstates = filled(kernel, 15, 0..LANES);
+        let beyond = || drop(scanned(kernel, &midstates, &[], 990..LANES + 1, 0));
+        assert!(refuses(&beyond), "{}", kernel.name());
+    }
 }
