@@ -1,5 +1,8 @@
 //! One job: what is left to hand out, what is out, and how it ends.
 
+mod claim;
+mod settle;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -13,11 +16,11 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::caught::{drop_caught, drop_quietly};
-use crate::sizer::{Sizer, WALL_LIMIT_NS, tail};
+use crate::sizer::{Sizer, WALL_LIMIT_NS};
 use crate::span::{Span, nanos};
 use crate::spec::{EndReason, JobEnd, JobSpec, JobStats, OnPanic, Priority};
 use crate::sync::lock;
-use crate::task::{AnyTask, BatchContext, BatchReport, Next, Settle};
+use crate::task::{AnyTask, BatchContext, Settle};
 use crate::throttle::Throttle;
 
 const RUNNING: u8 = 0;
@@ -200,37 +203,6 @@ impl JobCore {
         }
     }
 
-    /// Whether threads take this job themselves instead of finding it in the queue: it must start
-    /// at once, or it must not run on more threads, or for more of their time, than it may.
-    pub(crate) fn is_direct(&self, threads: usize) -> bool {
-        self.priority == Priority::Urgent || self.is_held_back(threads)
-    }
-
-    /// Whether its own limits keep it from the share that its weight would give it.
-    pub(crate) fn is_held_back(&self, threads: usize) -> bool {
-        self.is_limited(threads) || self.throttle.is_some()
-    }
-
-    /// Pool time from which `thread` may work on it, as far as its share of CPU time goes; `None`
-    /// if it never may.
-    pub(crate) fn free_at(&self, thread: usize) -> Option<u64> {
-        self.throttle.as_ref().map_or(Some(0), |throttle| throttle.free_at(thread))
-    }
-
-    /// Whether its share of CPU time lets `thread` work on it now.
-    pub(crate) fn is_free_for(&self, thread: usize) -> bool {
-        self.throttle.as_ref().is_none_or(|throttle| {
-            throttle.free_at(thread).is_some_and(|at| at <= nanos(self.epoch.elapsed()))
-        })
-    }
-
-    /// Notes that `thread` has worked on it from that pool time until now.
-    pub(crate) fn worked(&self, thread: usize, from_ns: u64) {
-        if let Some(throttle) = &self.throttle {
-            throttle.worked(thread, from_ns, nanos(self.epoch.elapsed()));
-        }
-    }
-
     /// Whether a job switch reached this batch, and how many nanoseconds ago it was ordered.
     pub(crate) fn switched_ns_ago(&self, batch: &Batch) -> Option<u64> {
         let switched = !self.is_current(batch);
@@ -246,239 +218,6 @@ impl JobCore {
     /// Whether it wants threads: it neither stands still nor has it ended.
     pub(crate) fn is_running(&self) -> bool {
         self.state.load(SeqCst) == RUNNING
-    }
-
-    /// Whether a batch of it is out.
-    pub(crate) fn is_occupied(&self) -> bool {
-        self.outstanding.load(SeqCst) > 0
-    }
-
-    /// Whether it may run on fewer threads than the pool has.
-    pub(crate) fn is_limited(&self, threads: usize) -> bool {
-        self.max_threads < threads
-    }
-
-    fn unclaimed(&self) -> u64 {
-        let main = self.cursor_end.saturating_sub(self.cursor.load(SeqCst));
-        main.saturating_add(self.fragment_items.load(SeqCst))
-    }
-
-    /// Whether a thread that asks now would get something.
-    pub(crate) fn claimable(&self) -> bool {
-        self.state.load(SeqCst) == RUNNING
-            && self.unclaimed() > 0
-            && self.running.load(SeqCst) < self.max_threads
-    }
-
-    /// Counts the calling thread in, if the job's limit of threads allows it.
-    pub(crate) fn enter(&self) -> bool {
-        let more = |running| (running < self.max_threads).then_some(running + 1);
-        self.running.fetch_update(SeqCst, SeqCst, more).is_ok()
-    }
-
-    /// Counts the calling thread out.
-    pub(crate) fn leave(&self) {
-        self.running.fetch_sub(1, SeqCst);
-    }
-
-    /// Cuts the next batch: of `limit` items at most, for a pool of `threads`.
-    ///
-    /// After `None` the caller must look whether the job has ended: another thread may have seen
-    /// this attempt as something outstanding.
-    pub(crate) fn claim(self: &Arc<Self>, limit: u64, threads: usize) -> Option<Batch> {
-        // Read before the state: a pause stores the state first and then the generation, so a
-        // batch that carries the new generation can only have seen the new state.
-        let generation = self.generation.load(SeqCst);
-        if self.state.load(SeqCst) != RUNNING {
-            return None;
-        }
-        self.outstanding.fetch_add(1, SeqCst);
-        let size = self.batch_size.load(Relaxed).min(limit);
-        let cut = self.claim_fragment(size, threads).or_else(|| self.claim_cursor(size, threads));
-        let Some((span, retries)) = cut else {
-            self.outstanding.fetch_sub(1, SeqCst);
-            return None;
-        };
-        let charged_ns = span.len.saturating_mul(self.item_ns.load(Relaxed));
-        self.charge(charged_ns);
-        Some(Batch {
-            job: Arc::clone(self),
-            span,
-            generation,
-            retries,
-            charged_ns,
-            settled: AtomicBool::new(false),
-        })
-    }
-
-    fn claim_fragment(&self, size: u64, threads: usize) -> Option<(Span, u8)> {
-        if self.fragment_items.load(SeqCst) == 0 {
-            return None;
-        }
-        let size = tail(size, self.unclaimed(), threads);
-        let mut gate = lock(&self.gate);
-        let fragment = gate.fragments.pop_front()?;
-        // A batch that has failed goes out again as it was: it is the one that is quarantined.
-        let keep = if fragment.retries > 0 { fragment.span.len } else { size };
-        let (head, rest) = fragment.span.split_at(keep);
-        if !rest.is_empty() {
-            gate.fragments.push_front(Fragment { span: rest, retries: fragment.retries });
-        }
-        self.fragment_items.fetch_sub(head.len, SeqCst);
-        Some((head, fragment.retries))
-    }
-
-    fn claim_cursor(&self, size: u64, threads: usize) -> Option<(Span, u8)> {
-        let mut taken = Span::new(0, 0);
-        let advance = |cursor: u64| {
-            let left = self.cursor_end.saturating_sub(cursor);
-            if left == 0 {
-                return None;
-            }
-            taken = Span::new(cursor, tail(size, left, threads).min(left));
-            Some(taken.end())
-        };
-        self.cursor.fetch_update(SeqCst, SeqCst, advance).ok()?;
-        Some((taken, 0))
-    }
-
-    /// Moves the job's virtual time on. Thread time, not CPU time, is what jobs share: an item
-    /// that waits keeps its thread from the others just as well. Time for which the system took
-    /// the CPU away is charged to nobody: it would fall on one job or another by chance.
-    fn charge(&self, ns: u64) {
-        self.pass.fetch_add(self.weighted(ns), Relaxed);
-    }
-
-    fn weighted(&self, ns: u64) -> u64 {
-        ns.saturating_mul(Priority::Urgent.weight() / self.priority.weight())
-    }
-
-    /// Whether the batch may still run.
-    pub(crate) fn is_current(&self, batch: &Batch) -> bool {
-        self.generation.load(SeqCst) == batch.generation
-    }
-
-    /// Takes back a batch that was not started. True if it was stale.
-    pub(crate) fn hand_back(&self, batch: &Batch) -> bool {
-        if batch.settled.swap(true, SeqCst) {
-            return false;
-        }
-        let mut gate = lock(&self.gate);
-        let stale = gate.closed();
-        if stale {
-            gate.stale += 1;
-        } else {
-            // It was charged for thread time that it has not had.
-            self.pass.fetch_sub(self.weighted(batch.charged_ns), Relaxed);
-            self.give_back(&mut gate, batch.span, batch.retries);
-        }
-        drop(gate);
-        self.outstanding.fetch_sub(1, SeqCst);
-        stale
-    }
-
-    fn give_back(&self, gate: &mut Gate, span: Span, retries: u8) {
-        self.fragment_items.fetch_add(span.len, SeqCst);
-        gate.fragments.push_front(Fragment { span, retries });
-    }
-
-    /// Settles a batch that has run. Only here results count, and only while the gate is open.
-    ///
-    /// `held_ns` is for how long it kept its thread from other work: while it computed or waited,
-    /// not while the system let something else run.
-    pub(crate) fn commit(
-        &self,
-        batch: &Batch,
-        report: &BatchReport,
-        held_ns: u64,
-        commit: &mut dyn FnMut(&BatchReport) -> Next,
-    ) -> Settled {
-        let mut gate = lock(&self.gate);
-        if batch.settled.swap(true, SeqCst) {
-            return Settled::Stale;
-        }
-        let outcome = if gate.closed() {
-            gate.stale += 1;
-            Settled::Stale
-        } else {
-            // A span that nobody cancelled and that yields nothing would go round for ever.
-            let idle = report.done.is_empty() && !batch.span.is_empty() && self.is_current(batch);
-            match catch_unwind(AssertUnwindSafe(|| commit(report))) {
-                Ok(Next::Continue) if idle => {
-                    gate.panics += 1;
-                    let failed = self.failed(&mut gate, batch, "the batch made no progress");
-                    Settled::Idle { queued_again: failed == Settled::QueuedAgain }
-                }
-                Ok(next) => {
-                    self.account(&mut gate, batch, report, held_ns);
-                    if next == Next::Stop {
-                        self.close(&mut gate, EndReason::Stopped);
-                    }
-                    Settled::Committed
-                }
-                Err(payload) => {
-                    drop_quietly(payload);
-                    gate.panics += 1;
-                    gate.quarantined.push(batch.span);
-                    Settled::Quarantined
-                }
-            }
-        };
-        drop(gate);
-        self.outstanding.fetch_sub(1, SeqCst);
-        outcome
-    }
-
-    fn account(&self, gate: &mut Gate, batch: &Batch, report: &BatchReport, held_ns: u64) {
-        let cpu_ns = nanos(report.cpu);
-        gate.items += report.done.len;
-        gate.batches += 1;
-        gate.cpu_ns += cpu_ns;
-        gate.sizer.record(report.done.len, cpu_ns, held_ns);
-        self.batch_size.store(gate.sizer.current(), Relaxed);
-        self.item_ns.store(gate.sizer.wall_ns_per_item() as u64, Relaxed);
-        if held_ns >= batch.charged_ns {
-            self.charge(held_ns - batch.charged_ns);
-        } else {
-            self.pass.fetch_sub(self.weighted(batch.charged_ns - held_ns), Relaxed);
-        }
-        let (_, rest) = batch.span.split_at(report.done.len);
-        if !rest.is_empty() {
-            self.give_back(gate, rest, batch.retries);
-        }
-    }
-
-    /// Settles a batch that panicked, or whose thread died. `None` if it was settled before.
-    pub(crate) fn fail(&self, batch: &Batch, message: &str) -> Option<Settled> {
-        let mut gate = lock(&self.gate);
-        if batch.settled.swap(true, SeqCst) {
-            return None;
-        }
-        gate.panics += 1;
-        let outcome = if gate.closed() {
-            gate.stale += 1;
-            Settled::Stale
-        } else {
-            self.failed(&mut gate, batch, message)
-        };
-        drop(gate);
-        self.outstanding.fetch_sub(1, SeqCst);
-        Some(outcome)
-    }
-
-    /// Decides on a batch that failed while the gate was open.
-    fn failed(&self, gate: &mut Gate, batch: &Batch, message: &str) -> Settled {
-        if self.on_panic == OnPanic::EndJob {
-            self.close(gate, EndReason::Panicked { message: message.to_owned() });
-            Settled::Stale
-        } else if batch.retries == 0 {
-            self.fragment_items.fetch_add(batch.span.len, SeqCst);
-            gate.fragments.push_back(Fragment { span: batch.span, retries: 1 });
-            Settled::QueuedAgain
-        } else {
-            gate.quarantined.push(batch.span);
-            Settled::Quarantined
-        }
     }
 
     /// Refuses results and new claims from now on. The first cause stays.

@@ -1,5 +1,8 @@
 //! What the threads of a pool share.
 
+mod figures;
+mod take;
+
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
@@ -15,7 +18,7 @@ use crate::error::PoolError;
 use crate::event_count::EventCount;
 use crate::histogram::Histogram;
 use crate::job::{Batch, Home, JobCore};
-use crate::metrics::{PoolCounters, PoolMetrics, ThreadCounters, fairness};
+use crate::metrics::{PoolCounters, ThreadCounters};
 use crate::observer::PoolEvent;
 use crate::schedule;
 use crate::span::nanos;
@@ -189,28 +192,6 @@ impl Shared {
         self.settle(job);
     }
 
-    /// Notes whether any job wants threads.
-    fn note_activity(&self) {
-        let mut activity = lock(&self.activity);
-        let active = read(&self.jobs).iter().any(|job| job.is_running());
-        let now = self.now_ns();
-        match activity.since_ns {
-            None if active => activity.since_ns = Some(now),
-            Some(since) if !active => {
-                activity.before_ns += now.saturating_sub(since);
-                activity.since_ns = None;
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether any job wants threads, and nanoseconds for which any has since the pool started.
-    pub(crate) fn active_ns(&self) -> (bool, u64) {
-        let activity = lock(&self.activity);
-        let present = activity.since_ns.map(|since| self.now_ns().saturating_sub(since));
-        (present.is_some(), activity.before_ns + present.unwrap_or(0))
-    }
-
     /// Lets a paused job go on, level with the others. False if it was not paused.
     pub(crate) fn resume(&self, job: &JobCore) -> bool {
         let pass = schedule::entry_pass(&read(&self.jobs), self.threads());
@@ -242,144 +223,6 @@ impl Shared {
         self.note_activity();
         job.announce(&end);
         self.coordinator.notify_all();
-    }
-
-    /// Whether any thread that asks now could get something, its share of time aside.
-    fn any_claimable(&self) -> bool {
-        read(&self.jobs).iter().any(|job| job.claimable())
-    }
-
-    /// What the worker `index` would find now.
-    pub(crate) fn outlook(&self, index: usize) -> Outlook {
-        let index = if self.is_sequential() { 0 } else { index };
-        let now = self.now_ns();
-        let mut throttled: Option<u64> = None;
-        for job in read(&self.jobs).iter().filter(|job| job.claimable()) {
-            match job.free_at(index) {
-                Some(at) if at <= now => return Outlook::Work,
-                Some(at) => throttled = Some(throttled.map_or(at, |other| other.min(at))),
-                None => {}
-            }
-        }
-        throttled.map_or(Outlook::Nothing, Outlook::Throttled)
-    }
-
-    /// How long the worker `index` must stay away from all there is to do.
-    pub(crate) fn throttled_for(&self, index: usize) -> Option<Duration> {
-        match self.outlook(index) {
-            Outlook::Throttled(at) => {
-                Some(Duration::from_nanos(at.saturating_sub(self.now_ns()).max(1)))
-            }
-            Outlook::Work => Some(Duration::from_nanos(1)),
-            Outlook::Nothing => None,
-        }
-    }
-
-    /// Pool time, plus one, since when there has been work; 0 if there is none.
-    pub(crate) fn work_since(&self) -> u64 {
-        self.work_since.load(SeqCst)
-    }
-
-    /// Notes that nothing is left to claim, unless something has come meanwhile.
-    fn note_no_work(&self) {
-        let since = self.work_since.load(SeqCst);
-        if since != 0 && !self.any_claimable() {
-            _ = self.work_since.compare_exchange(since, 0, SeqCst, SeqCst);
-            if self.any_claimable() {
-                let now = self.now_ns() + 1;
-                _ = self.work_since.compare_exchange(0, now, SeqCst, SeqCst);
-            }
-        }
-    }
-
-    /// The next batch for the worker `index`, or `None` if there is nothing to do. The worker is
-    /// counted into the batch's job and must leave it.
-    pub(crate) fn next_batch(&self, index: usize) -> Option<Arc<Batch>> {
-        if !self.is_sequential()
-            && self.direct_jobs.load(SeqCst) > 0
-            && let Some(batch) = self.claim_direct(index)
-        {
-            return Some(batch);
-        }
-        if let Some(batch) = self.pop_queue(index) {
-            return Some(batch);
-        }
-        if !self.is_sequential()
-            && let Some(batch) = self.claim_best(index)
-        {
-            ThreadCounters::add(&self.slots[index].counters.self_refills, 1);
-            return Some(batch);
-        }
-        self.note_no_work();
-        None
-    }
-
-    /// A batch of the job whose turn it is, if that is one that passes the queue.
-    fn claim_direct(&self, index: usize) -> Option<Arc<Batch>> {
-        let threads = self.threads();
-        let turn = schedule::pick(&read(&self.jobs), |job| job.is_free_for(index)).cloned()?;
-        if turn.is_direct(threads) { self.claim_from(&turn) } else { None }
-    }
-
-    /// A batch of the job whose turn it is among those that the worker `index` may work on.
-    fn claim_best(&self, index: usize) -> Option<Arc<Batch>> {
-        loop {
-            // A job that gives nothing has changed meanwhile and is not picked again.
-            let job = schedule::pick(&read(&self.jobs), |job| job.is_free_for(index)).cloned()?;
-            if let Some(batch) = self.claim_from(&job) {
-                return Some(batch);
-            }
-        }
-    }
-
-    fn claim_from(&self, job: &Arc<JobCore>) -> Option<Arc<Batch>> {
-        let entered = job.enter();
-        if entered {
-            if let Some(batch) = job.claim(u64::MAX, self.threads()) {
-                return Some(Arc::new(batch));
-            }
-            job.leave();
-        }
-        self.settle(job);
-        None
-    }
-
-    fn pop_queue(&self, index: usize) -> Option<Arc<Batch>> {
-        loop {
-            let batch = self.queue_rx.try_recv().ok()?;
-            if !self.is_sequential()
-                && self.queue_rx.len() < self.low_water()
-                && !self.refill_asked.swap(true, SeqCst)
-            {
-                self.counters.low_water_hits.fetch_add(1, Relaxed);
-                self.coordinator.notify_all();
-            }
-            let entered = batch.job.enter();
-            // Checked after entering: whoever ends the job either sees this thread inside it, or
-            // has already made the batch stale.
-            if entered && batch.job.is_current(&batch) {
-                return Some(batch);
-            }
-            if entered {
-                batch.job.leave();
-            }
-            self.return_unstarted(&batch, Some(index));
-        }
-    }
-
-    /// Gives back a batch that nobody has started.
-    pub(crate) fn return_unstarted(&self, batch: &Arc<Batch>, worker: Option<usize>) {
-        if batch.job.hand_back(batch) {
-            if let Some(index) = worker {
-                ThreadCounters::add(&self.slots[index].counters.stale, 1);
-            }
-        } else if batch.job.claimable() {
-            self.work_appeared();
-        }
-        if self.is_sequential() {
-            self.coordinator.notify_all();
-        }
-        self.settle(&batch.job);
     }
 
     /// Ends the jobs whose deadline has passed; says how long until the next one.
@@ -416,52 +259,6 @@ impl Shared {
         }
         self.coordinator.notify_all();
         self.work.notify_all();
-    }
-
-    pub(crate) fn metrics(&self) -> PoolMetrics {
-        let now = self.now_ns();
-        let work_since = self.work_since();
-        let rate = |seconds| {
-            let sum: u64 = self.slots.iter().map(|s| s.counters.recent.within(now, seconds)).sum();
-            let covered = now.clamp(1, seconds * 1_000_000_000);
-            sum as f64 * 1e9 / covered as f64
-        };
-        let threads: Vec<_> = self
-            .slots
-            .iter()
-            .enumerate()
-            .map(|(index, slot)| slot.counters.snapshot(index, now, work_since))
-            .collect();
-        let items: Vec<u64> = threads.iter().map(|t| t.attempts).collect();
-        let (fairness_min_max, fairness_jain) = fairness(&items);
-        let attempts = items.iter().sum();
-        let batches: u64 = threads.iter().map(|t| t.batches).sum();
-        PoolMetrics {
-            uptime_ns: now,
-            jobs: self.job_count(),
-            active_threads: threads.iter().filter(|t| t.active).count(),
-            attempts,
-            queue_depth: self.queue_rx.len(),
-            low_water_hits: self.counters.low_water_hits.load(Relaxed),
-            starvation_events: threads.iter().map(|t| t.starvation_events).sum(),
-            starved_ns: threads.iter().map(|t| t.starved_ns).sum(),
-            throttled_ns: threads.iter().map(|t| t.throttled_ns).sum(),
-            active_ns: self.active_ns().1,
-            rate_1s: rate(1),
-            rate_10s: rate(10),
-            rate_60s: rate(60),
-            switch_p50_ns: self.switches.quantile(0.5),
-            switch_p99_ns: self.switches.quantile(0.99),
-            dispatch_p50_ns: self.dispatch.quantile(0.5),
-            dispatch_p99_ns: self.dispatch.quantile(0.99),
-            fairness_min_max,
-            fairness_jain,
-            mean_batch: if batches == 0 { 0.0 } else { attempts as f64 / batches as f64 },
-            stale: threads.iter().map(|t| t.stale).sum(),
-            panics: threads.iter().map(|t| t.panics).sum(),
-            restarts: threads.iter().map(|t| t.restarts).sum(),
-            threads,
-        }
     }
 
     /// What the worker `index` was working on when its thread died.
