@@ -112,6 +112,24 @@ async fn a_job_that_somebody_owns_ends_with_its_owner_and_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_job_is_kept_again_and_again_while_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.json");
+    let client = start(&file).await;
+    client.mine(work("on and on"), 256).await.unwrap().detach();
+    let kept = || saved(&file)["book"]["jobs"][0]["attempts"].as_u64();
+    eventually("it is kept", || kept().is_some()).await;
+    let first = kept();
+    // Nobody asks for it: this is the file's own time.
+    eventually("it is kept again", || kept() > first).await;
+    let status = || client.status().mining.checkpoint.unwrap();
+    eventually("it is counted", || status().writes >= 3).await;
+    assert!(status().written_at.is_some(), "{:?}", status());
+    assert_eq!((status().jobs, status().file), (1, file.clone()));
+    client.close().await;
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_set_aside_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.json");

@@ -64,7 +64,11 @@ impl MiningHandle {
     /// # Errors
     /// [`ClientError::Closed`] and other failures of the miner. The job is cancelled all the same.
     pub async fn cancel(&self) -> Result<u64, ClientError> {
-        self.owner.desk.cancel(self.owner.id).await
+        match self.owner.desk.cancel(self.owner.id).await {
+            // It ended so long ago that the client has forgotten it.
+            Err(ClientError::NotFound(_)) => Ok(self.view.progress().attempts),
+            answer => answer,
+        }
     }
 
     /// Holds the job (`true`) or lets it go on.

@@ -212,7 +212,7 @@ impl Shared {
 }
 
 /// The state without the time that a job has run: that alone is not worth a write.
-fn essence(saved: &Saved) -> Saved {
+pub(super) fn essence(saved: &Saved) -> Saved {
     let mut essence = saved.clone();
     for job in &mut essence.book.jobs {
         job.elapsed = Duration::ZERO;

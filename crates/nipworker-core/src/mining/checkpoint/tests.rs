@@ -3,7 +3,10 @@ use std::fs;
 use nipworker_mining::{BookCheckpoint, CHECKPOINT_VERSION};
 use tempfile::TempDir;
 
-use super::file::{CheckpointStore, FileError, Found, Saved, VERSION};
+use super::{
+    file::{CheckpointStore, FileError, Found, Saved, VERSION},
+    keeper::essence,
+};
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -116,4 +119,21 @@ fn a_file_of_a_later_release_is_refused_and_stays() {
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
+}
+
+#[test]
+fn the_passing_of_time_alone_is_no_change() {
+    let job = |seconds, attempts| {
+        let text = format!(
+            r#"{{"version":1,"next_job":2,"book":{{"jobs":[{{"id":1,"request":{{"workload":"nip13",
+            "input":null,"priority":"normal","limits":{{}},"start":0}},"finished":[],
+            "quarantined":[],"attempts":{attempts},"best":null,
+            "elapsed":{{"secs":{seconds},"nanos":0}},"paused":true}}]}}}}"#
+        );
+        let saved: Saved = serde_json::from_str(&text).unwrap();
+        saved
+    };
+    assert_ne!(job(1, 5), job(2, 5));
+    assert_eq!(essence(&job(1, 5)), essence(&job(2, 5)));
+    assert_ne!(essence(&job(1, 5)), essence(&job(1, 6)));
 }
