@@ -13,11 +13,11 @@ use crate::portable::Portable;
 
 /// Times that each kernel is measured. The kernels take turns, so that a change of the clock's
 /// rate meets all of them.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 5;
 
 /// How long one measurement lasts, roughly. Short beside the slice of time that an operating
 /// system gives a thread, so that most measurements are not interrupted; the least counts.
-const ROUND: Duration = Duration::from_micros(200);
+const ROUND: Duration = Duration::from_micros(150);
 
 /// The kernel for this process, and why.
 #[derive(Clone, Debug)]

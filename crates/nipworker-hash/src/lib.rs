@@ -20,6 +20,15 @@
 //! lists those that this processor runs, [`choose`] finds the fastest once per process, and
 //! [`kernel_named`] gives the one that somebody insists on.
 //!
+//! | name | needs | attempts together |
+//! |---|---|---|
+//! | `portable` | nothing | 16, in loops for the compiler to vectorise |
+//! | `avx2` | x86-64 with AVX2 | 16 |
+//! | `x86_sha` | x86-64 with the SHA extensions | 4 or 7 |
+//! | `avx512` | x86-64 with AVX-512 Foundation | 32 |
+//! | `avx512_sha` | both of these | 44 |
+//! | `aarch64_sha2` | 64-bit ARM with the SHA-256 instructions | 4 |
+//!
 //! # Example
 //!
 //! A text of 68 bytes that ends in seven digits is sought whose digest begins with 20 zero bits.
