@@ -75,6 +75,21 @@ const commands = {
   pow: ({ event }) => ({ bits: nip13.getPow(event.id), id_matches: getEventHash(event) === event.id }),
 }
 
+// What is wrong with events that were mined to so many bits and signed; nothing when all is well.
+// Of the signatures, which take a hundred times as long as the rest, one in ten is checked.
+commands.mined = ({ events }) =>
+  events.flatMap(({ event, bits }, index) => {
+    const nonce = event.tags.at(-1)
+    const nonces = event.tags.filter(tag => tag[0] === 'nonce')
+    const wrong = []
+    if (getEventHash(event) !== event.id) wrong.push('the id is not the hash')
+    if (nip13.getPow(event.id) < bits) wrong.push('the work is missing')
+    if (nonces.length !== 1 || nonce[0] !== 'nonce') wrong.push('the nonce tag is not last')
+    if (nonce.length !== 3 || nonce[2] !== String(bits)) wrong.push('it commits to something else')
+    if (index % 10 === 0 && !verifyEvent(event)) wrong.push('the signature is wrong')
+    return wrong.length ? [{ event, bits, wrong }] : []
+  })
+
 say({ ready: true })
 for await (const line of createInterface({ input: process.stdin })) {
   const { seq, cmd, ...command } = JSON.parse(line)

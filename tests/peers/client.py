@@ -7,6 +7,7 @@ Ends when standard input ends.
 """
 
 import asyncio
+import functools
 import json
 import sys
 from datetime import timedelta
@@ -34,6 +35,11 @@ FETCH_TIMEOUT = timedelta(seconds=20)
 def say(line):
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
+
+
+@functools.cache
+def prefixes(bits):
+    return get_prefixes_for_difficulty(bits)
 
 
 class Driver:
@@ -99,6 +105,28 @@ class Driver:
         computed = UnsignedEvent.from_json(json.dumps(unsigned)).ensure_id().id().to_hex()
         worked = any(stated.startswith(p) for p in get_prefixes_for_difficulty(difficulty))
         return {"id_matches": computed == stated, "worked": worked}
+
+    async def mined(self, events):
+        """What is wrong with events that were mined to so many bits and signed, if anything is."""
+        findings = []
+        for one in events:
+            bits, wrong = one["bits"], []
+            event = Event.from_json(json.dumps(one["event"]))
+            tags = [tag.to_vec() for tag in event.tags()]
+            stated = event.id().to_hex()
+            if not event.verify_id():
+                wrong.append("the id is not the hash")
+            if not any(stated.startswith(p) for p in prefixes(bits)):
+                wrong.append("the work is missing")
+            if [tag[0] for tag in tags].count("nonce") != 1 or tags[-1][0] != "nonce":
+                wrong.append("the nonce tag is not last")
+            if len(tags[-1]) != 3 or tags[-1][2] != str(bits):
+                wrong.append("it commits to something else")
+            if not event.verify_signature():
+                wrong.append("the signature is wrong")
+            if wrong:
+                findings.append({"event": one["event"], "bits": bits, "wrong": wrong})
+        return findings
 
 
 async def main():

@@ -1,6 +1,6 @@
 """A relay by rust-nostr (`LocalRelay`), for tests: it shares no line with nipworker.
 
-    python relay.py --port N [--refuse REASON]
+    python relay.py --port N [--refuse REASON] [--min-pow BITS]
 
 Prints one JSON line `{"ready": "ws://…"}` once it listens, and ends when its standard input ends,
 so that it never outlives the test that started it. It keeps its events in memory only.
@@ -35,6 +35,7 @@ async def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--refuse")
+    arguments.add_argument("--min-pow", type=int)
     options = arguments.parse_args()
 
     loop = asyncio.get_running_loop()
@@ -49,6 +50,8 @@ async def main():
     )
     if options.refuse is not None:
         builder = builder.write_policy(Refuse(options.refuse))
+    if options.min_pow is not None:
+        builder = builder.min_pow(options.min_pow)
     relay = builder.build()
     await relay.run()
     print(json.dumps({"ready": str(await relay.url())}), flush=True)

@@ -36,6 +36,19 @@ impl Author {
         self.signer.key()
     }
 
+    /// The author's signer.
+    pub fn signer(&self) -> PrivateKeySigner {
+        self.signer.clone()
+    }
+
+    /// Signs what carries the author's key.
+    ///
+    /// # Panics
+    /// When it carries another one.
+    pub fn sign(&self, event: UnsignedEvent) -> Event {
+        self.signer.sign_now(event).expect("an event of this author")
+    }
+
     /// A text note of now, unlike every other of this author.
     pub fn note(&self, about: &str) -> Event {
         let number = self.written.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +65,7 @@ impl Author {
     /// # Panics
     /// Never: the template carries the author's own key.
     pub fn event(&self, kind: u16, tags: Vec<Tag>, content: &str, created_at: i64) -> Event {
-        self.signer.sign_now(self.template(kind, tags, content, created_at)).expect("our own key")
+        self.sign(self.template(kind, tags, content, created_at))
     }
 
     /// An event as told, without a signature.

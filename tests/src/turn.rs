@@ -9,6 +9,11 @@ pub async fn beside_others() -> RwLockReadGuard<'static, ()> {
     TURN.read().await
 }
 
+/// As [`beside_others`], for a test without a runtime.
+pub fn blocking_beside_others() -> RwLockReadGuard<'static, ()> {
+    TURN.blocking_read()
+}
+
 /// Held by a test that measures time, memory, threads or file handles: no other test of this
 /// process runs meanwhile.
 pub async fn alone() -> RwLockWriteGuard<'static, ()> {
