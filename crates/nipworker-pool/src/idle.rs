@@ -7,7 +7,7 @@ pub(crate) enum Reason {
     Nothing,
     /// All there is to do is at its share of CPU time.
     Throttled,
-    /// There is work and nobody brings it: sequential mode, or the thread is dead.
+    /// While there is work nobody brings it: sequential mode, or the thread is dead.
     Unfed,
 }
 
@@ -65,6 +65,15 @@ impl Idle {
         wait.starving
     }
 
+    /// The work that there has been since `work_since` is at its end. What an unfed thread starved
+    /// is booked now: later nobody knows when it was.
+    pub(crate) fn work_ended(&mut self, now_ns: u64, work_since: u64) {
+        if self.waiting.is_some_and(|wait| wait.reason == Reason::Unfed) {
+            self.end(now_ns, work_since);
+            self.begin(now_ns, Reason::Unfed, 0);
+        }
+    }
+
     /// The wait ends.
     pub(crate) fn end(&mut self, now_ns: u64, work_since: u64) -> Waited {
         let Some(wait) = self.waiting.take() else { return Waited::default() };
@@ -78,7 +87,7 @@ impl Idle {
                 self.throttled_ns += waited_ns;
                 return Waited::default();
             }
-            Reason::Unfed if work_since == 0 => (waited_ns, waited_ns),
+            Reason::Unfed if work_since == 0 => (0, 0),
             Reason::Unfed => (beside_work(work_since), beside_work(work_since)),
             Reason::Nothing => {
                 let starved = match wait.suspected_ns {
@@ -147,6 +156,17 @@ mod tests {
         assert_eq!(idle.as_of(150, 51).starved_ns, 50);
         idle.end(200, 51);
         assert_eq!((idle.starved_ns, idle.with_job_ns, idle.no_job_ns), (100, 0, 0));
+    }
+
+    #[test]
+    fn what_was_starved_stays_so_when_the_work_ends_during_the_wait() {
+        let mut idle = Idle::default();
+        idle.begin(100, Reason::Unfed, 51);
+        idle.work_ended(150, 51);
+        assert_eq!(idle.as_of(400, 0).starved_ns, 50);
+        assert_eq!(idle.as_of(500, 451).starved_ns, 100, "and goes on with the next work");
+        idle.end(600, 0);
+        assert_eq!((idle.starved_ns, idle.no_job_ns), (50, 450));
     }
 
     #[test]

@@ -48,8 +48,8 @@ impl Drop for Obituary<'_> {
         let (shared, slot) = (self.shared, &self.shared.slots[self.index]);
         if !shared.shutdown.load(SeqCst) {
             // Until it is replaced nobody works in its place.
-            let unfed = !slot.retired.load(SeqCst) && shared.outlook(self.index) == Outlook::Work;
-            let reason = if unfed { Reason::Unfed } else { Reason::Nothing };
+            let retired = slot.retired.load(SeqCst);
+            let reason = if retired { Reason::Nothing } else { Reason::Unfed };
             lock(&slot.counters.idle).begin(shared.now_ns(), reason, shared.work_since());
         }
         slot.dead.store(true, SeqCst);
@@ -196,6 +196,7 @@ impl Worker<'_> {
                 let left = Duration::from_nanos(at.saturating_sub(shared.now_ns()));
                 (Reason::Throttled, Some(left))
             }
+            Outlook::Nothing if shared.is_sequential() => (Reason::Unfed, None),
             Outlook::Nothing => (Reason::Nothing, None),
         };
         // What comes next must not find the thread waiting for an idle CPU. Where the job is only

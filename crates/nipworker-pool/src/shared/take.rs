@@ -8,7 +8,7 @@ use super::{Outlook, Shared};
 use crate::job::{Batch, JobCore};
 use crate::metrics::ThreadCounters;
 use crate::schedule;
-use crate::sync::read;
+use crate::sync::{lock, read};
 
 impl Shared {
     /// Whether any thread that asks now could get something, its share of time aside.
@@ -51,7 +51,14 @@ impl Shared {
     fn note_no_work(&self) {
         let since = self.work_since.load(SeqCst);
         if since != 0 && !self.any_claimable() {
-            _ = self.work_since.compare_exchange(since, 0, SeqCst, SeqCst);
+            if self.work_since.compare_exchange(since, 0, SeqCst, SeqCst).is_ok() {
+                let now = self.now_ns();
+                for slot in &self.slots {
+                    if self.is_sequential() || slot.dead.load(SeqCst) {
+                        lock(&slot.counters.idle).work_ended(now, since);
+                    }
+                }
+            }
             if self.any_claimable() {
                 let now = self.now_ns() + 1;
                 _ = self.work_since.compare_exchange(0, now, SeqCst, SeqCst);
