@@ -54,11 +54,11 @@ const peers = {
   },
   'nostr-tools': {
     // It counts from 1, so the nonce is the number of attempts, unless the second has changed:
-    // then it began anew.
+    // then it began anew, and that run does not count; one that counts is always made.
     measure({ event, millis }, cpu) {
       const end = performance.now() + millis
       let attempts = 0
-      while (performance.now() < end) {
+      while (performance.now() < end || attempts === 0) {
         const created_at = Math.floor(Date.now() / 1000)
         const before = process.cpuUsage()
         const mined = nip13.minePow(structuredClone({ ...event, created_at }), 10)
