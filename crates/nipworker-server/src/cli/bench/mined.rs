@@ -51,7 +51,13 @@ pub(super) struct Run {
     pub(super) dispatch_p50_ns: u64,
     pub(super) dispatch_p99_ns: u64,
     pub(super) mean_batch: f64,
+    /// Whether other programs took enough of the processors that rates per second of wall time
+    /// say little.
+    pub(super) disturbed: bool,
 }
+
+/// A thread that the system gave a processor for less of the time than this was disturbed.
+const UNDISTURBED_PERCENT: f64 = 95.0;
 
 /// An engine of its own for measuring: nothing stored, nobody connected.
 pub(super) struct Bench {
@@ -145,6 +151,7 @@ impl Run {
             dispatch_p50_ns: after.dispatch_p50_ns,
             dispatch_p99_ns: after.dispatch_p99_ns,
             mean_batch: after.mean_batch,
+            disturbed: threads.iter().any(|thread| thread.cpu_percent < UNDISTURBED_PERCENT),
             threads,
         }
     }

@@ -66,6 +66,13 @@ pub(super) fn text(report: &Report) -> String {
         feed.dispatch_p99_ns as f64 / 1e3,
         feed.mean_batch
     ));
+    if feed.disturbed {
+        lines.push(
+            "note: other programs used the processors meanwhile; rates per CPU second hold, those \
+             of threads together and the latencies are worse than on an idle machine"
+                .to_owned(),
+        );
+    }
     let latency = &report.latency;
     let found: Vec<String> = latency
         .found_ms

@@ -29,12 +29,15 @@ impl Show {
     /// Begins to show.
     pub(super) fn new(difficulty: u16, threads: usize, kernel: &str) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} [{bar:24}] {wide_msg}")
+            let style = ProgressStyle::with_template("{spinner} [{bar:30}] {prefix}\n  {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(BAR_STEPS).with_style(style)
         });
         if bar.is_none() {
-            note(format_args!("mining {difficulty} bits with {threads} threads, kernel {kernel}"));
+            let plural = if threads == 1 { "" } else { "s" };
+            note(format_args!(
+                "mining {difficulty} bits with {threads} thread{plural}, kernel {kernel}"
+            ));
         }
         Self { difficulty, bar, last_line: Instant::now() }
     }
@@ -45,7 +48,8 @@ impl Show {
             Some(bar) => {
                 let odds = odds(self.difficulty, progress.attempts);
                 bar.set_position((BAR_STEPS as f64 * odds) as u64);
-                bar.set_message(text(self.difficulty, progress));
+                bar.set_prefix(speed(self.difficulty, progress));
+                bar.set_message(times(progress));
                 bar.tick();
             }
             None if self.last_line.elapsed() >= LINE_INTERVAL => {
@@ -71,14 +75,20 @@ fn odds(difficulty: u16, attempts: u64) -> f64 {
 }
 
 fn text(difficulty: u16, progress: &MiningProgress) -> String {
-    let MiningProgress { rate_1s, best_bits, attempts, elapsed_secs, .. } = progress;
+    format!("{}; {}", speed(difficulty, progress), times(progress))
+}
+
+fn speed(difficulty: u16, progress: &MiningProgress) -> String {
+    let MiningProgress { rate_1s, best_bits, .. } = progress;
+    format!("{}, best {best_bits} of {difficulty} bits", rate(*rate_1s))
+}
+
+fn times(progress: &MiningProgress) -> String {
     format!(
-        "{}, best {best_bits} of {difficulty} bits, {attempts} attempts in {}; found in {} with \
-         even odds, in {} in 19 of 20 cases",
-        rate(*rate_1s),
-        time(Some(*elapsed_secs)),
+        "{} elapsed; left: {} with even odds, {} in 19 of 20 cases",
+        time(Some(progress.elapsed_secs)),
         time(progress.p50_left_secs),
-        time(progress.p95_left_secs),
+        time(progress.p95_left_secs)
     )
 }
 
