@@ -1,13 +1,16 @@
 //! Mining through the job book, and checking the work of events.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use nipworker_hash::{Candidate, Midstates, Row, Seed};
 use nipworker_mining::{JobBook, Outcome, PoolConfig, WorkloadFactory, conformance};
 use nipworker_pow::{
-    Pow, PowError, PowFactory, PowInput, Uncommitted, check, check_with, mined, mined_event,
+    Pow, PowError, PowFactory, PowInput, SearchKernel, Uncommitted, check, check_with, kernels,
+    mined, mined_event,
 };
 use nipworker_protocol::{Event, PublicKey, Signature, Tag, UnsignedEvent};
 use serde_json::json;
@@ -30,6 +33,38 @@ fn mine(book: &JobBook, input: PowInput) -> UnsignedEvent {
     let Outcome::Found(hit) = job.wait() else { panic!("{:?}", job.outcome()) };
     assert_eq!(job.progress(Instant::now()).bad_hits, 0);
     mined_event(&hit).unwrap()
+}
+
+/// A kernel that calls every first lane a hit.
+#[derive(Debug)]
+struct Liar;
+
+impl SearchKernel for Liar {
+    fn name(&self) -> &'static str {
+        "liar"
+    }
+
+    fn fill(&self, seed: &Seed<'_>, lanes: Range<usize>, midstates: &mut Midstates) {
+        kernels()[0].fill(seed, lanes, midstates);
+    }
+
+    fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
+        kernels()[0].scan(row, lanes.clone(), limit, found);
+        found.insert(0, Candidate { lane: lanes.start, word: 0 });
+    }
+}
+
+#[test]
+fn a_wrong_kernel_yields_no_event_but_batches_that_are_given_up() {
+    let book = JobBook::new();
+    book.register(Arc::new(PowFactory::with_kernel(Arc::new(|| NOW), &Liar)));
+    book.start_pool(PoolConfig { threads: Some(2), ..JobBook::pool_config() }).unwrap();
+    let mut request = PowInput::new(note("gm", vec![]), 40).into_request();
+    request.limits.max_attempts = Some(100);
+    let job = book.submit(request).unwrap();
+    let Outcome::Quarantined(spans) = job.wait() else { panic!("{:?}", job.outcome()) };
+    assert_eq!(spans.iter().map(|span| span.len).sum::<u64>(), 100);
+    assert_eq!(job.progress(Instant::now()).attempts, 0);
 }
 
 /// The checks here do not look at signatures.
@@ -202,7 +237,7 @@ fn a_solution_without_a_nonce_is_none() {
 
 #[test]
 fn every_kernel_mines_the_same_events_through_the_book() {
-    for kernel in nipworker_pow::kernels() {
+    for kernel in kernels() {
         let book = JobBook::new();
         let factory = PowFactory::with_kernel(Arc::new(|| NOW), kernel);
         assert_eq!(factory.kernel().name(), kernel.name());
