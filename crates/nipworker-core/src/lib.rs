@@ -48,6 +48,8 @@
 //! * `redb` (default): the durable store; `ws` (default): real sockets. Without them a store or a
 //!   transport is given to the builder.
 //! * `chaos`: fault injection into the workers, for tests of whole systems.
+//! * `tip5`: a nonce search with a Tip5-style hash on the same mining threads,
+//!   [`NostrClient`]`::search_tip5`.
 
 mod builder;
 #[cfg(feature = "chaos")]
@@ -74,6 +76,8 @@ pub use config::{
     MinerConfig, Remine, Reserve, StoreBackend, StoreConfig, SupervisionConfig,
 };
 pub use error::{ClientError, StartError};
+#[cfg(feature = "tip5")]
+pub use mining::Tip5Search;
 pub use mining::{
     CheckpointStatus, MineOptions, MiningHandle, MiningOutcome, MiningProgress, MiningView,
     PROGRESS_INTERVAL,
@@ -100,6 +104,13 @@ pub use nipworker_signer as signer;
 pub use nipworker_store as store;
 pub use nipworker_supervision as supervision;
 pub use nipworker_transport as transport;
+
+/// The search for a nonce of a Tip5-style hash, and what its jobs are made of.
+#[cfg(feature = "tip5")]
+pub mod tip5 {
+    pub use nipworker_mining::{Hit, JobLimits, Outcome};
+    pub use nipworker_tip5::{ELEMENTS, MODULUS, Tip5Input, WORKLOAD_NAME, hash};
+}
 
 /// Compiles the code of the project's README.
 #[cfg(doctest)]

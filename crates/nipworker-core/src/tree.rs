@@ -110,6 +110,8 @@ fn open_desk(
     let book = Arc::new(JobBook::new());
     let (factory, kernel) = mining::kernel(&config.miner, Arc::clone(unix))?;
     book.register(Arc::new(factory));
+    #[cfg(feature = "tip5")]
+    book.register(Arc::new(nipworker_tip5::Tip5Factory));
     let miner = addresses.miner.recipient();
     let desk = Desk::open(book, miner, kernel, &config.miner.checkpoint, unix)?;
     let started = desk.book().start_pool(config.miner.pool());

@@ -6,6 +6,7 @@ mod feed;
 mod http;
 mod ledger;
 mod remine;
+mod tip5;
 
 use std::time::Duration;
 

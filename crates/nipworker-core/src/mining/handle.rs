@@ -96,14 +96,14 @@ impl MiningHandle {
 
 /// Gives the job up when dropped.
 #[derive(Debug)]
-struct Owner {
+pub(super) struct Owner {
     id: JobId,
     desk: Arc<Desk>,
     owns: bool,
 }
 
 impl Owner {
-    fn new(id: JobId, desk: Arc<Desk>) -> Self {
+    pub(super) fn new(id: JobId, desk: Arc<Desk>) -> Self {
         desk.owned(id);
         Self { id, desk, owns: true }
     }

@@ -7,6 +7,8 @@ mod handle;
 mod kernel;
 mod options;
 mod progress;
+#[cfg(feature = "tip5")]
+mod tip5;
 mod view;
 
 pub use checkpoint::CheckpointStatus;
@@ -15,4 +17,6 @@ pub use handle::MiningHandle;
 pub(crate) use kernel::kernel;
 pub use options::MineOptions;
 pub use progress::{MiningOutcome, MiningProgress, PROGRESS_INTERVAL};
+#[cfg(feature = "tip5")]
+pub use tip5::Tip5Search;
 pub use view::MiningView;
