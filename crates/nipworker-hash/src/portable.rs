@@ -31,8 +31,10 @@ impl SearchKernel for Portable {
         let shared = Shared::new(seed);
         for group in lanes.start / GROUP..lanes.end.div_ceil(GROUP) {
             let mut state = shared.state15.map(|word| [word; GROUP]);
-            for kw in &schedule(&shared, &DIGITS.as_chunks().0[group])[15..] {
-                one_round(&mut state, kw);
+            let scheduled = schedule(&shared, &DIGITS.as_chunks().0[group]);
+            one_round(&mut state, &scheduled[15]);
+            for kw in scheduled[16..].as_chunks().0 {
+                eight_rounds(&mut state, kw);
             }
             add(&mut state, &shared.feed.map(|word| [word; GROUP]));
             midstates.feed[group].0 = state;
@@ -99,16 +101,21 @@ fn rounds(state: &mut [Word; 8], scheduled: &[u32]) {
         one_round(state, &[*kw; GROUP]);
     }
     for eight in eights {
-        let [kw0, kw1, kw2, kw3, kw4, kw5, kw6, kw7] = eight.map(|kw| [kw; GROUP]);
-        round::<0>(state, &kw0);
-        round::<1>(state, &kw1);
-        round::<2>(state, &kw2);
-        round::<3>(state, &kw3);
-        round::<4>(state, &kw4);
-        round::<5>(state, &kw5);
-        round::<6>(state, &kw6);
-        round::<7>(state, &kw7);
+        eight_rounds(state, &eight.map(|kw| [kw; GROUP]));
     }
+}
+
+/// Eight rounds, after which each word stands again where it stood before.
+#[inline(always)]
+fn eight_rounds(state: &mut [Word; 8], kw: &[Word; 8]) {
+    round::<0>(state, &kw[0]);
+    round::<1>(state, &kw[1]);
+    round::<2>(state, &kw[2]);
+    round::<3>(state, &kw[3]);
+    round::<4>(state, &kw[4]);
+    round::<5>(state, &kw[5]);
+    round::<6>(state, &kw[6]);
+    round::<7>(state, &kw[7]);
 }
 
 /// One round, after which each word stands where the next round looks for it.
