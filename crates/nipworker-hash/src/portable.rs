@@ -32,7 +32,8 @@ impl SearchKernel for Portable {
         for group in lanes.start / GROUP..lanes.end.div_ceil(GROUP) {
             let mut state = shared.state15.map(|word| [word; GROUP]);
             let scheduled = schedule(&shared, &DIGITS.as_chunks().0[group]);
-            one_round(&mut state, &scheduled[15]);
+            state.rotate_right(1);
+            round::<7>(&mut state, &scheduled[15]);
             for kw in scheduled[16..].as_chunks().0 {
                 eight_rounds(&mut state, kw);
             }
@@ -97,9 +98,7 @@ fn schedule(shared: &Shared, digits: &Word) -> [Word; 64] {
 /// Does one round for each word of the schedule.
 fn rounds(state: &mut [Word; 8], scheduled: &[u32]) {
     let (odd, eights) = scheduled.as_rchunks::<8>();
-    for kw in odd {
-        one_round(state, &[*kw; GROUP]);
-    }
+    last_rounds(state, odd);
     for eight in eights {
         eight_rounds(state, &eight.map(|kw| [kw; GROUP]));
     }
@@ -118,10 +117,22 @@ fn eight_rounds(state: &mut [Word; 8], kw: &[Word; 8]) {
     round::<7>(state, &kw[7]);
 }
 
-/// One round, after which each word stands where the next round looks for it.
-fn one_round(state: &mut [Word; 8], kw: &Word) {
-    round::<0>(state, kw);
-    state.rotate_right(1);
+/// Fewer than eight rounds: the last ones of eight. All words move on by as many places first, once
+/// instead of after each round.
+fn last_rounds(state: &mut [Word; 8], scheduled: &[u32]) {
+    state.rotate_right(scheduled.len());
+    for (number, kw) in (8 - scheduled.len()..).zip(scheduled) {
+        let kw = [*kw; GROUP];
+        match number {
+            1 => round::<1>(state, &kw),
+            2 => round::<2>(state, &kw),
+            3 => round::<3>(state, &kw),
+            4 => round::<4>(state, &kw),
+            5 => round::<5>(state, &kw),
+            6 => round::<6>(state, &kw),
+            _ => round::<7>(state, &kw),
+        }
+    }
 }
 
 /// Round number `R` of eight. Instead of moving all words on by one place, each round looks for

@@ -50,6 +50,9 @@ impl SearchKernel for X86Sha {
         // Rounds come in twos.
         let hoisted = seed.hoisted.len() & !1;
         begin_fill(self.name(), seed, &lanes, hoisted, midstates);
+        if lanes.is_empty() {
+            return;
+        }
         let shared = Shared::new(seed);
         // SAFETY: `self` exists only where the processor has SHA, SSE4.1 and SSSE3.
         unsafe { fill_lanes(&shared, lanes, midstates) };
@@ -57,6 +60,9 @@ impl SearchKernel for X86Sha {
 
     fn scan(&self, row: &Row<'_>, lanes: Range<usize>, limit: u32, found: &mut Vec<Candidate>) {
         begin_scan(self.name(), row, &lanes);
+        if lanes.is_empty() {
+            return;
+        }
         // SAFETY: `self` exists only where the processor has SHA, SSE4.1 and SSSE3.
         unsafe {
             let rest = if row.tail.is_empty() {

@@ -156,3 +156,15 @@ fn a_kernel_refuses_lanes_that_do_not_exist_and_a_whole_block_hoisted() {
         assert!(refuses(&beyond), "{}", kernel.name());
     }
 }
+
+#[test]
+#[allow(clippy::reversed_empty_ranges, reason = "they are what is tried")]
+fn a_range_that_ends_before_it_begins_is_empty() {
+    for kernel in kernels() {
+        for lanes in [5..3, LANES..0, usize::MAX..0, usize::MAX..LANES, usize::MAX - 2..1] {
+            let midstates = filled(kernel, 8, lanes.clone());
+            let found = scanned(kernel, &midstates, &[], lanes, u32::MAX);
+            assert_eq!(found, [], "{}", kernel.name());
+        }
+    }
+}
