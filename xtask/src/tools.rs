@@ -10,10 +10,12 @@ use std::{
 /// What a command comes to: an error is one message for a human.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
 
-/// The folder of the workspace's `Cargo.toml`.
+/// The folder of the workspace's `Cargo.toml`: of the one in which cargo runs this program. Where
+/// two working trees share a target folder, the program may have been compiled in the other.
 pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
 /// Where builds and installed tools go: `CARGO_TARGET_DIR`, or `target` in the workspace.
