@@ -60,22 +60,32 @@ pub fn channel<T: Clone>(capacity: usize) -> (SourceWriter<T>, SourceReader<T>) 
 
 impl<T: Clone> SourceWriter<T> {
     /// Appends `items` under one lock and returns how many there were. Where the ring is full the
-    /// oldest items go; each reader that had not read them counts them as lagged.
+    /// oldest items go; each reader that had not read them counts them as lagged. The items are
+    /// made and dropped without the lock, so that they may use the source themselves.
     pub fn push_batch(&self, items: impl IntoIterator<Item = T>) -> usize {
-        let mut ring = lock(&self.inner.ring);
+        // The caller's code runs without the lock: what makes the items, and what drops them.
+        let capacity = self.inner.capacity;
+        let mut kept = VecDeque::new();
         let mut pushed = 0;
         for item in items {
-            if ring.items.len() == self.inner.capacity {
-                ring.items.pop_front();
-                ring.first += 1;
+            if kept.len() == capacity {
+                kept.pop_front();
             }
-            ring.items.push_back(item);
+            kept.push_back(item);
             pushed += 1;
         }
-        drop(ring);
-        if pushed > 0 {
-            self.inner.filled.notify_all();
+        if pushed == 0 {
+            return 0;
         }
+        let mut ring = lock(&self.inner.ring);
+        let skipped = pushed - kept.len();
+        let excess = (ring.items.len() + kept.len()).saturating_sub(capacity);
+        let lost: Vec<T> = ring.items.drain(..excess).collect();
+        ring.first += (lost.len() + skipped) as u64;
+        ring.items.append(&mut kept);
+        drop(ring);
+        drop(lost);
+        self.inner.filled.notify_all();
         pushed
     }
 

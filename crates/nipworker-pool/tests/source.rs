@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use nipworker_pool::source::{Closed, channel};
+use nipworker_pool::source::{Closed, SourceWriter, channel};
 
 #[test]
 fn a_drain_takes_what_is_there_up_to_the_maximum() {
@@ -94,4 +94,41 @@ fn a_source_may_be_waited_for_without_a_limit() {
     let waiting = std::thread::spawn(move || reader.next_batch(1, Duration::MAX));
     writer.push_batch([7]);
     assert_eq!(waiting.join().unwrap().unwrap().items, [7]);
+}
+
+#[test]
+fn more_than_fits_in_one_push_loses_the_oldest_and_counts_them() {
+    let (writer, mut reader) = channel(4);
+    writer.push_batch([1, 2, 3]);
+    assert_eq!(writer.push_batch(4..=6), 3);
+    assert_eq!(writer.push_batch(7..=16), 10);
+    let drained = reader.try_next_batch(9).unwrap();
+    assert_eq!((drained.items, drained.lagged), (vec![13, 14, 15, 16], 12));
+}
+
+/// Tells the source that it was lost.
+#[derive(Clone)]
+struct Plaintive(u64, Option<SourceWriter<u64>>);
+
+impl Drop for Plaintive {
+    fn drop(&mut self) {
+        if let Some(writer) = self.1.take() {
+            writer.push_batch([self.0]);
+        }
+    }
+}
+
+#[test]
+fn an_item_may_use_a_source_while_it_is_made_and_while_it_is_dropped() {
+    let (complaints, mut lost) = channel(8);
+    let (writer, reader) = channel(1);
+    // Its own source, through the iterator; another one, through the drop.
+    writer.push_batch((0..3).map(|n| {
+        writer.push_batch([Plaintive(100 + n, None)]);
+        Plaintive(n, Some(complaints.clone()))
+    }));
+    drop((writer, reader));
+    let mut all = lost.try_next_batch(9).unwrap().items;
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2]);
 }
