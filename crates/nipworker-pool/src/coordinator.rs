@@ -16,10 +16,9 @@ use crate::error::PoolError;
 use crate::job::Settled;
 use crate::metrics::ThreadCounters;
 use crate::observer::PoolEvent;
-use crate::shared::{Outlook, Shared};
+use crate::shared::Shared;
 use crate::span::nanos;
 use crate::spec::EndReason;
-use crate::sync::lock;
 use crate::worker;
 
 /// While jobs are active the coordinator looks this often for lost threads and for threads that
@@ -137,13 +136,7 @@ impl Coordinator {
         if shared.is_sequential() {
             return;
         }
-        let mut starving = false;
-        for (index, slot) in shared.slots.iter().enumerate() {
-            if shared.outlook(index) == Outlook::Work {
-                starving |= lock(&slot.counters.idle).suspect(shared.now_ns());
-            }
-        }
-        if starving {
+        if shared.find_starving() {
             shared.work.notify_all();
         }
     }

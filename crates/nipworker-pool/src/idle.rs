@@ -18,9 +18,9 @@ struct Wait {
     reason: Reason,
     /// Since when there had been work when it began; the same later says nothing.
     work_since: u64,
-    /// When the wait was first found to be one that should not be.
+    /// When the wait was first found to be one that should not be, unless the next look did not.
     suspected_ns: Option<u64>,
-    /// Whether it was found so again.
+    /// Whether that look found it so again.
     starving: bool,
 }
 
@@ -52,17 +52,21 @@ impl Idle {
             Some(Wait { from_ns: now_ns, reason, work_since, suspected_ns: None, starving: false });
     }
 
-    /// The thread was found waiting beside work at pool time `now_ns`. True if it was found so
-    /// twice within one wait: the work is not merely on its way to another thread.
-    pub(crate) fn suspect(&mut self, now_ns: u64) -> bool {
+    /// Somebody looked at pool time `now_ns` whether the thread waits `beside_work`. True if it
+    /// was found so at two looks in a row within one wait: the work is not merely on its way to
+    /// another thread.
+    pub(crate) fn look(&mut self, now_ns: u64, beside_work: bool) -> bool {
         let Some(wait) = self.waiting.as_mut().filter(|wait| wait.reason == Reason::Nothing) else {
             return false;
         };
         match wait.suspected_ns {
-            None => wait.suspected_ns = Some(now_ns),
-            Some(_) => wait.starving = true,
+            None if beside_work => wait.suspected_ns = Some(now_ns),
+            Some(_) if beside_work => wait.starving = true,
+            // What it was found starving before stays.
+            _ if !wait.starving => wait.suspected_ns = None,
+            _ => {}
         }
-        wait.starving
+        wait.starving && beside_work
     }
 
     /// The work that there has been since `work_since` is at its end. What an unfed thread starved
@@ -140,13 +144,24 @@ mod tests {
     fn a_wait_found_beside_work_twice_is_starvation_from_the_first_time_on() {
         let mut idle = Idle::default();
         idle.begin(100, Reason::Nothing, 0);
-        assert!(!idle.suspect(200));
+        assert!(!idle.look(200, true));
         assert_eq!(idle.as_of(300, 0).starved_ns, 0, "once may be work on its way to another");
-        assert!(idle.suspect(400));
+        assert!(idle.look(400, true));
         assert_eq!(idle.end(500, 151).starved_ns, 300);
         assert_eq!((idle.no_job_ns, idle.with_job_ns), (50, 50));
         assert_eq!((idle.starvation_events, idle.starved_ns), (1, 300));
-        assert!(!idle.suspect(600), "it does not wait any more");
+        assert!(!idle.look(600, true), "it does not wait any more");
+    }
+
+    #[test]
+    fn work_that_was_there_at_single_looks_only_is_no_starvation() {
+        let mut idle = Idle::default();
+        idle.begin(100, Reason::Nothing, 51);
+        for (now, beside_work) in [(200, true), (300, false), (400, true), (500, false)] {
+            assert!(!idle.look(now, beside_work));
+        }
+        assert_eq!(idle.end(600, 51), Waited::default());
+        assert_eq!((idle.starvation_events, idle.no_job_ns), (0, 500));
     }
 
     #[test]
@@ -173,7 +188,7 @@ mod tests {
     fn a_throttled_thread_is_neither_idle_nor_starved() {
         let mut idle = Idle::default();
         idle.begin(100, Reason::Throttled, 51);
-        assert!(!idle.suspect(150));
+        assert!(!idle.look(150, true));
         assert_eq!(idle.end(200, 51), Waited::default());
         assert_eq!((idle.throttled_ns, idle.starved_ns, idle.with_job_ns), (100, 0, 0));
         assert_eq!(idle.no_job_ns, 0);

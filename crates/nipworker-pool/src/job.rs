@@ -34,7 +34,7 @@ pub(crate) struct Batch {
     pub(crate) generation: u64,
     retries: u8,
     /// What the scheduler charged the job for it, in nanoseconds of thread time.
-    charged_ns: u64,
+    pub(crate) charged_ns: u64,
     /// Set by whoever settles it: exactly one of commit, hand-back and failure counts.
     settled: AtomicBool,
 }
@@ -63,6 +63,7 @@ struct Fragment {
 
 struct Gate {
     fragments: VecDeque<Fragment>,
+    /// In ascending order, neighbours joined.
     quarantined: Vec<Span>,
     sizer: Sizer,
     items: u64,
@@ -72,8 +73,6 @@ struct Gate {
     cpu_ns: u64,
     cause: Option<EndReason>,
     end: Option<JobEnd>,
-    /// Whether the task has been told of the end.
-    announced: bool,
 }
 
 impl Gate {
@@ -121,10 +120,15 @@ pub(crate) struct JobCore {
     fragment_items: AtomicU64,
     outstanding: AtomicUsize,
     running: AtomicUsize,
+    /// Batches handed out, and how many that were at the last look of the coordinator.
+    claims: AtomicU64,
+    claims_seen: AtomicU64,
     /// Copies of the sizer's values for the claim path, which takes no lock.
     batch_size: AtomicU64,
     item_ns: AtomicU64,
     gate: Mutex<Gate>,
+    /// Whether the task has been told of the end. It is set under the gate.
+    announced: AtomicBool,
     ended: Condvar,
 }
 
@@ -177,6 +181,8 @@ impl JobCore {
             fragment_items: AtomicU64::new(fragment_items),
             outstanding: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
+            claims: AtomicU64::new(0),
+            claims_seen: AtomicU64::new(0),
             batch_size: AtomicU64::new(sizer.current()),
             item_ns: AtomicU64::new(0),
             gate: Mutex::new(Gate {
@@ -190,8 +196,8 @@ impl JobCore {
                 cpu_ns: 0,
                 cause: None,
                 end: None,
-                announced: false,
             }),
+            announced: AtomicBool::new(false),
             ended: Condvar::new(),
         }
     }
@@ -279,7 +285,6 @@ impl JobCore {
             }
             None => return None,
         };
-        gate.quarantined.sort_unstable();
         let end = JobEnd { reason, items: gate.items, quarantined: gate.quarantined.clone() };
         gate.end = Some(end.clone());
         self.state.store(STOPPING, SeqCst);
@@ -294,19 +299,25 @@ impl JobCore {
         {
             drop_quietly(payload);
         }
-        lock(&self.gate).announced = true;
+        let gate = lock(&self.gate);
+        self.announced.store(true, SeqCst);
+        drop(gate);
         self.ended.notify_all();
     }
 
+    /// Whether it has ended and its task knows. It waits for no commit.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.announced.load(SeqCst)
+    }
+
     pub(crate) fn end(&self) -> Option<JobEnd> {
-        let gate = lock(&self.gate);
-        if gate.announced { gate.end.clone() } else { None }
+        if self.has_ended() { lock(&self.gate).end.clone() } else { None }
     }
 
     pub(crate) fn wait(&self) -> JobEnd {
         let mut gate = lock(&self.gate);
         loop {
-            if gate.announced
+            if self.has_ended()
                 && let Some(end) = &gate.end
             {
                 return end.clone();

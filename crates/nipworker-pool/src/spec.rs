@@ -72,7 +72,9 @@ pub struct JobSpec {
     /// Share of wall time, in percent (1 to 100), that each thread works on it at most; `None` is
     /// all. A thread that has worked `t` on it leaves it for `t · (100 − percent) / percent`:
     /// it works for other jobs meanwhile, or sleeps ([`ThreadMetrics::throttled_ns`]). Batches
-    /// are cut so that work and pause together take about 50 ms, unless one item takes longer.
+    /// are cut so that work and pause together take 50 ms at most, unless one item takes longer.
+    /// More than 100 ms in which a batch neither computed nor took about as long as the ones
+    /// before it (the process was stopped, the machine slept) count as no work.
     /// With `max_threads` below the pool's, only as many threads take part at all.
     ///
     /// [`ThreadMetrics::throttled_ns`]: crate::ThreadMetrics::throttled_ns
@@ -166,7 +168,7 @@ pub struct JobEnd {
     pub reason: EndReason,
     /// Number of items committed.
     pub items: u64,
-    /// Spans that were given up because they panicked twice, in ascending order.
+    /// Spans that were given up because they panicked twice, in ascending order, neighbours joined.
     pub quarantined: Vec<Span>,
 }
 
@@ -188,7 +190,7 @@ pub struct JobStats {
     pub stale: u64,
     /// Batches that panicked, did nothing uncancelled, or were lost with their thread.
     pub panics: u64,
-    /// Spans given up.
+    /// Spans given up, in ascending order, neighbours joined.
     pub quarantined: Vec<Span>,
     /// Size of the next batch.
     pub batch_size: u64,

@@ -47,12 +47,11 @@ impl Throttle {
         self.place(thread).map(|place| place.load(Relaxed))
     }
 
-    /// Notes that `thread` has worked on the job between these pool times.
-    pub(crate) fn worked(&self, thread: usize, from_ns: u64, to_ns: u64) {
+    /// Notes that `thread` has worked on the job for so long, until pool time `now_ns`.
+    pub(crate) fn worked(&self, thread: usize, worked_ns: u64, now_ns: u64) {
         if let Some(place) = self.place(thread) {
-            let worked = to_ns.saturating_sub(from_ns);
-            let pause = worked.saturating_mul(100 - self.percent) / self.percent;
-            place.store(to_ns.saturating_add(pause), Relaxed);
+            let pause = worked_ns.saturating_mul(100 - self.percent) / self.percent;
+            place.store(now_ns.saturating_add(pause), Relaxed);
         }
     }
 }
@@ -65,7 +64,7 @@ mod tests {
     fn the_pause_makes_up_for_the_work() {
         for percent in [1u8, 20, 50, 99, 100] {
             let throttle = Throttle::new(percent, 2, 0, 2);
-            throttle.worked(1, 1_000, 1_000 + 9_900);
+            throttle.worked(1, 9_900, 1_000 + 9_900);
             let free = throttle.free_at(1).unwrap();
             let share = 9_900.0 * 100.0 / (free - 1_000) as f64;
             assert!((share - f64::from(percent)).abs() < 0.1, "{percent} % became {share}");
@@ -85,7 +84,7 @@ mod tests {
         for percent in 1..=100 {
             let throttle = Throttle::new(percent, 1, 0, 1);
             let batch = throttle.longest_batch_ns();
-            throttle.worked(0, 0, batch);
+            throttle.worked(0, batch, batch);
             assert!(throttle.free_at(0).unwrap() <= 51_000_000);
         }
     }

@@ -104,10 +104,24 @@ pub(crate) fn run(
     }
 }
 
-/// Nanoseconds for which a batch kept its thread from other work: all of them if it waited for
+/// A batch counts as this much longer than its CPU time at most, unless longer ones are the rule.
+const STANDSTILL_NS: u64 = 100_000_000;
+/// Longer ones are the rule as far as a batch takes this many times what was expected of it.
+const SLOWER_THAN_EXPECTED: u64 = 8;
+
+/// How much of a batch's wall time counts as time spent on it. What is left out the process was
+/// stopped for, or the machine stood still: counted, it would be held against the job for many
+/// times as long.
+fn counted_ns(cpu_ns: u64, wall_ns: u64, expected_ns: u64) -> u64 {
+    let more = expected_ns.saturating_mul(SLOWER_THAN_EXPECTED).max(STANDSTILL_NS);
+    wall_ns.min(cpu_ns.saturating_add(more))
+}
+
+/// Nanoseconds for which a batch kept its thread from other work: all that count if it waited for
 /// something, and those of its CPU time if it merely had to let others run.
-fn held_ns(report: &BatchReport, voluntary: &mut u64) -> u64 {
-    let (cpu_ns, wall_ns) = (nanos(report.cpu), nanos(report.wall));
+fn held_ns(report: &BatchReport, expected_ns: u64, voluntary: &mut u64) -> u64 {
+    let cpu_ns = nanos(report.cpu);
+    let wall_ns = counted_ns(cpu_ns, nanos(report.wall), expected_ns);
     // Reading the switches costs about as much as the rest of the bookkeeping.
     if wall_ns <= cpu_ns + cpu_ns / 16 || !os::HAS_SWITCHES {
         return wall_ns;
@@ -247,7 +261,7 @@ impl Worker<'_> {
         let ctx =
             BatchContext { generation: batch.generation, current: &job.generation, thread: index };
         let mut settled = None;
-        let mut items = 0;
+        let (mut items, mut cpu_ns) = (0, 0);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             job.run(batch.span, &ctx, &mut |done, commit| {
                 let report = BatchReport {
@@ -257,14 +271,15 @@ impl Worker<'_> {
                     cpu: Duration::from_nanos(os::thread_cpu_ns().saturating_sub(cpu_started)),
                     wall: started.elapsed(),
                 };
-                items = report.done.len;
-                let held_ns = held_ns(&report, &mut self.voluntary);
+                (items, cpu_ns) = (report.done.len, nanos(report.cpu));
+                let held_ns = held_ns(&report, batch.charged_ns, &mut self.voluntary);
                 settled = Some(job.commit(batch, &report, held_ns, commit));
             });
         }));
         let ended = Instant::now();
         self.free_since = ended;
-        job.worked(if shared.is_sequential() { 0 } else { index }, started_ns);
+        let worked_ns = counted_ns(cpu_ns, nanos(ended - started), batch.charged_ns);
+        job.worked(if shared.is_sequential() { 0 } else { index }, worked_ns);
         if let Some(ago) = job.switched_ns_ago(batch) {
             shared.switches.record(ago);
         }
@@ -332,5 +347,32 @@ impl Worker<'_> {
             self.voluntary = switches.voluntary;
             counters.publish_os(os::thread_cpu_ns(), switches);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_time_in_which_everything_stood_still_is_not_held_against_a_job() {
+        assert_eq!(counted_ns(5 * MS, 5 * MS, 5 * MS), 5 * MS);
+        assert_eq!(counted_ns(5 * MS, 90 * MS, 5 * MS), 90 * MS, "others had the CPU");
+        assert_eq!(counted_ns(5 * MS, 600_000 * MS, 5 * MS), 105 * MS, "it was stopped");
+        assert_eq!(counted_ns(2_000 * MS, 2_000 * MS, 0), 2_000 * MS, "a long item");
+        assert_eq!(counted_ns(0, 600_000 * MS, u64::MAX), 600_000 * MS);
+    }
+
+    #[test]
+    fn items_that_wait_long_count_as_long_as_they_are_after_a_few() {
+        let (mut expected, mut counted) = (0, 0);
+        for _ in 0..12 {
+            counted = counted_ns(0, 60_000 * MS, expected);
+            // Nearly the moving average of the batch sizes.
+            expected = if expected == 0 { counted } else { expected + (counted - expected) / 5 };
+        }
+        assert_eq!(counted, 60_000 * MS);
     }
 }

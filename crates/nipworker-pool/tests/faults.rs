@@ -271,3 +271,19 @@ fn a_task_whose_drop_panics_harms_neither_the_coordinator_nor_the_workers() {
     pool.shutdown();
     assert_eq!(ticket.wait().reason, EndReason::Shutdown);
 }
+
+#[test]
+fn where_everything_panics_the_list_of_what_was_given_up_stays_short() {
+    let pool = pool(2);
+    let task = Recorder::new(|_| fail());
+    let mut spec = JobSpec::new("hopeless", vec![Span::new(0, 600)]);
+    spec.max_batch = 1;
+    let ticket = pool.submit(spec, task).unwrap();
+    let longest = AtomicU64::new(0);
+    eventually("the end", || {
+        longest.fetch_max(ticket.stats().quarantined.len() as u64, SeqCst);
+        ticket.end().is_some()
+    });
+    assert_eq!(ticket.wait().quarantined, [Span::new(0, 600)]);
+    assert!(longest.load(SeqCst) <= 64, "{} spans at once", longest.load(SeqCst));
+}

@@ -37,10 +37,10 @@ impl JobCore {
         })
     }
 
-    /// Notes that `thread` has worked on it from that pool time until now.
-    pub(crate) fn worked(&self, thread: usize, from_ns: u64) {
+    /// Notes that `thread` has worked on it for so long until now.
+    pub(crate) fn worked(&self, thread: usize, worked_ns: u64) {
         if let Some(throttle) = &self.throttle {
-            throttle.worked(thread, from_ns, nanos(self.epoch.elapsed()));
+            throttle.worked(thread, worked_ns, nanos(self.epoch.elapsed()));
         }
     }
 
@@ -64,6 +64,12 @@ impl JobCore {
         self.state.load(SeqCst) == RUNNING
             && self.unclaimed() > 0
             && self.running.load(SeqCst) < self.max_threads
+    }
+
+    /// Whether a batch was handed out since this was asked last. Only the coordinator asks.
+    pub(crate) fn was_claimed(&self) -> bool {
+        let claims = self.claims.load(Relaxed);
+        self.claims_seen.swap(claims, Relaxed) != claims
     }
 
     /// Counts the calling thread in, if the job's limit of threads allows it.
@@ -95,6 +101,7 @@ impl JobCore {
             self.outstanding.fetch_sub(1, SeqCst);
             return None;
         };
+        self.claims.fetch_add(1, Relaxed);
         let charged_ns = span.len.saturating_mul(self.item_ns.load(Relaxed));
         self.charge(charged_ns);
         Some(Batch {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::{Batch, Fragment, Gate, JobCore, Settled};
 use crate::caught::drop_quietly;
-use crate::span::{Span, nanos};
+use crate::span::{Span, join, nanos};
 use crate::spec::{EndReason, OnPanic};
 use crate::sync::lock;
 use crate::task::{BatchReport, Next};
@@ -77,7 +77,7 @@ impl JobCore {
                 Err(payload) => {
                     drop_quietly(payload);
                     gate.panics += 1;
-                    gate.quarantined.push(batch.span);
+                    join(&mut gate.quarantined, batch.span);
                     Settled::Quarantined
                 }
             }
@@ -134,7 +134,7 @@ impl JobCore {
             gate.fragments.push_back(Fragment { span: batch.span, retries: 1 });
             Settled::QueuedAgain
         } else {
-            gate.quarantined.push(batch.span);
+            join(&mut gate.quarantined, batch.span);
             Settled::Quarantined
         }
     }

@@ -18,10 +18,14 @@ impl Shared {
 
     /// What the worker `index` would find now.
     pub(crate) fn outlook(&self, index: usize) -> Outlook {
+        self.outlook_on(&read(&self.jobs), index)
+    }
+
+    fn outlook_on(&self, jobs: &[Arc<JobCore>], index: usize) -> Outlook {
         let index = if self.is_sequential() { 0 } else { index };
         let now = self.now_ns();
         let mut throttled: Option<u64> = None;
-        for job in read(&self.jobs).iter().filter(|job| job.claimable()) {
+        for job in jobs.iter().filter(|job| job.claimable()) {
             match job.free_at(index) {
                 Some(at) if at <= now => return Outlook::Work,
                 Some(at) => throttled = Some(throttled.map_or(at, |other| other.min(at))),
@@ -29,6 +33,22 @@ impl Shared {
             }
         }
         throttled.map_or(Outlook::Nothing, Outlook::Throttled)
+    }
+
+    /// Looks for threads that sleep beside work; true if one was found so at the last look as well.
+    /// Only the coordinator calls it, from time to time.
+    pub(crate) fn find_starving(&self) -> bool {
+        let threads = self.threads();
+        let mut jobs = read(&self.jobs).clone();
+        // A job with fewer threads than the pool has seems to miss one whenever one of them is
+        // between two batches; while they come back for more it misses nobody.
+        jobs.retain(|job| !(job.was_claimed() && job.is_limited(threads)));
+        let mut starving = false;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let beside_work = self.outlook_on(&jobs, index) == Outlook::Work;
+            starving |= lock(&slot.counters.idle).look(self.now_ns(), beside_work);
+        }
+        starving
     }
 
     /// How long the worker `index` must stay away from all there is to do.
@@ -154,5 +174,64 @@ impl Shared {
             self.coordinator.notify_all();
         }
         self.settle(&batch.job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::config::PoolConfig;
+    use crate::idle::Reason;
+    use crate::span::Span;
+    use crate::spec::JobSpec;
+    use crate::task::{BatchContext, BatchReport, Done, Next, RangeTask};
+
+    struct Nothing;
+
+    impl RangeTask for Nothing {
+        type Output = ();
+        fn run(&self, span: Span, _: &BatchContext<'_>) -> Done<()> {
+            Done { items: span.len, output: () }
+        }
+        fn commit(&self, _: &BatchReport, (): ()) -> Next {
+            Next::Continue
+        }
+    }
+
+    /// Two threads that do not exist, the second of which sleeps, and a job.
+    fn asleep(max_threads: Option<usize>) -> (Shared, Arc<JobCore>) {
+        let shared = Shared::new(PoolConfig::default(), 2);
+        let mut spec = JobSpec::new("job", vec![Span::new(0, 1_000)]);
+        spec.max_threads = max_threads.and_then(NonZeroUsize::new);
+        spec.max_batch = 1;
+        let job = shared.submit(spec, Arc::new(Nothing)).unwrap();
+        lock(&shared.slots[1].counters.idle).begin(0, Reason::Nothing, 0);
+        (shared, job)
+    }
+
+    #[test]
+    fn the_thread_of_a_limited_job_is_missed_by_nobody_between_two_of_its_batches() {
+        let (shared, job) = asleep(Some(1));
+        for _ in 0..5 {
+            let batch = shared.next_batch(0).unwrap();
+            job.hand_back(&batch);
+            job.leave();
+            assert!(job.claimable() && !shared.find_starving());
+        }
+        assert!(!shared.find_starving(), "once may be by chance");
+        assert!(shared.find_starving(), "nobody works on it any more");
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_beside_work_for_all_is_found_at_the_second_look() {
+        let (shared, _job) = asleep(None);
+        shared.next_batch(0).unwrap();
+        assert!(!shared.find_starving());
+        shared.next_batch(0).unwrap();
+        assert!(shared.find_starving());
+        let idle = lock(&shared.slots[1].counters.idle).end(shared.now_ns(), shared.work_since());
+        assert!(idle.starved_ns > 0);
     }
 }
