@@ -45,7 +45,7 @@ impl DispatchLog {
         tracing::info!(
             target: DISPATCH_TARGET,
             "mining stats: attempts={} rate={rate:.0}/s hits={} jobs={} active={}/{} \
-             cpu={cpu_percent:.0}% starved_ms={} throttled_ms={} stale={} depth={} fairness={:.3} \
+             cpu={cpu_percent:.0}% starved_ms={} throttled_ms={} stale={} lag={} depth={} fairness={:.3} \
              switch_us={}/{} dispatch_us={}/{}",
             metrics.attempts,
             self.hits.load(Relaxed),
@@ -55,6 +55,7 @@ impl DispatchLog {
             metrics.starved_ns / 1_000_000,
             metrics.throttled_ns / 1_000_000,
             metrics.stale,
+            metrics.lagged,
             metrics.queue_depth,
             metrics.fairness_jain,
             metrics.switch_p50_ns / 1_000,

@@ -205,6 +205,7 @@ fn the_log_tells_how_work_reaches_the_threads() {
         "active=",
         "hits=0",
         "throttled_ms=0",
+        "lag=0",
         "worker #31 stopped: shutdown",
     ] {
         assert!(text.contains(words), "{words:?} is not in the log:\n{text}");

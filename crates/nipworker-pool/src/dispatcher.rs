@@ -111,7 +111,7 @@ pub struct DispatchReport {
 ///
 /// A new job of a slot is begun before the one it replaces is cancelled, so that the threads go
 /// over without a pause. Nothing of a job counts after it was replaced or cancelled. All methods
-/// work from any thread, from [`RangeTask::ended`] as well.
+/// work from any thread, from [`RangeTask::ended`] as well, but not from [`RangeTask::commit`].
 #[derive(Debug)]
 pub struct Dispatcher {
     pool: Pool,
@@ -137,7 +137,7 @@ impl Slots {
     fn prune(&mut self) {
         let pending = self.pending;
         self.current.retain(|_, (_, ticket)| match ticket {
-            Some(ticket) => ticket.end().is_none(),
+            Some(ticket) => !ticket.job.has_ended(),
             None => pending > 0,
         });
     }
@@ -191,7 +191,7 @@ impl Dispatcher {
                 }
             }
         };
-        let replaced = old.as_ref().is_some_and(|old| old.end().is_none());
+        let replaced = old.as_ref().is_some_and(|old| !old.job.has_ended());
         if let Some(old) = old {
             old.cancel();
         }
@@ -208,7 +208,7 @@ impl Dispatcher {
             slots.prune();
             old.and_then(|(_, ticket)| ticket)
         };
-        let ticket = ticket.filter(|ticket| ticket.end().is_none())?;
+        let ticket = ticket.filter(|ticket| !ticket.job.has_ended())?;
         ticket.cancel();
         Some(ticket)
     }
@@ -217,7 +217,7 @@ impl Dispatcher {
     pub fn current(&self, slot: u64) -> Option<(u64, JobTicket)> {
         let slots = lock(&self.slots);
         let (generation, ticket) = slots.current.get(&slot)?;
-        let ticket = ticket.as_ref().filter(|ticket| ticket.end().is_none())?;
+        let ticket = ticket.as_ref().filter(|ticket| !ticket.job.has_ended())?;
         Some((*generation, ticket.clone()))
     }
 
@@ -266,6 +266,7 @@ impl Dispatcher {
         let drained = source.next_batch(max, timeout)?;
         let mut report = self.dispatch(drained.items);
         report.lagged = drained.lagged;
+        self.pool.note_lagged(drained.lagged);
         report.remaining = drained.remaining;
         Ok(report)
     }

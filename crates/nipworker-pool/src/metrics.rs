@@ -114,6 +114,9 @@ pub struct PoolMetrics {
     pub mean_batch: f64,
     /// Sum of the threads' stale batches.
     pub stale: u64,
+    /// Commands that the sources of its dispatchers lost because they were not read in time, see
+    /// [`Drained::lagged`](crate::source::Drained::lagged).
+    pub lagged: u64,
     /// Sum of the threads' panics.
     pub panics: u64,
     /// Sum of the threads' restarts.
@@ -191,6 +194,7 @@ impl ThreadCounters {
 /// Counters of the pool as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct PoolCounters {
+    pub(crate) lagged: AtomicU64,
     pub(crate) low_water_hits: AtomicU64,
     pub(crate) fills: AtomicU64,
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crate::config::{DispatchMode, PoolConfig};
 use crate::coordinator;
 use crate::error::PoolError;
-use crate::metrics::PoolMetrics;
+use crate::metrics::{PoolMetrics, ThreadCounters};
 use crate::os;
 use crate::placement::Plan;
 use crate::shared::Shared;
@@ -110,6 +110,11 @@ impl Pool {
     /// The figures of the pool. It reads counters only and never waits for a worker.
     pub fn metrics(&self) -> PoolMetrics {
         self.owner.shared.metrics()
+    }
+
+    /// Counts commands that a source of jobs lost.
+    pub(crate) fn note_lagged(&self, lagged: u64) {
+        ThreadCounters::add(&self.owner.shared.counters.lagged, lagged);
     }
 
     /// Stops all jobs with [`crate::EndReason::Shutdown`] and joins every thread. What a batch had

@@ -177,6 +177,7 @@ fn ten_thousand_jobs_into_128_places_are_each_begun_replaced_or_counted_as_lost(
     let (alive, most, last_run) = gauges;
     assert_eq!(received + lagged, EVENTS, "{lagged} lost");
     assert!(largest <= 24);
+    assert_eq!(dispatcher.pool().metrics().lagged, lagged);
     eventually("the last job runs", || last_run.load(SeqCst) == EVENTS);
     // In the ring, in the drain, in the pool, and one in the writer's hand: no more, ever.
     let bound = PLACES + 24 + 16;

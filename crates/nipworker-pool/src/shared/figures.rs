@@ -69,6 +69,7 @@ impl Shared {
             fairness_jain,
             mean_batch: if batches == 0 { 0.0 } else { attempts as f64 / batches as f64 },
             stale: threads.iter().map(|t| t.stale).sum(),
+            lagged: self.counters.lagged.load(Relaxed),
             panics: threads.iter().map(|t| t.panics).sum(),
             restarts: threads.iter().map(|t| t.restarts).sum(),
             threads,
