@@ -44,6 +44,18 @@ impl NostrClient {
         self.desk().progress()
     }
 
+    /// Has the jobs without an owner in the checkpoint file before it returns, so that not even a
+    /// crash loses them or gives their numbers to others. Without it the file follows soon after.
+    /// Returns whether the configuration names a file. It blocks for the length of a write: in
+    /// asynchronous code it belongs on a thread for that.
+    ///
+    /// # Errors
+    /// The file cannot be written; it is as it was before. [`ClientStatus`](crate::ClientStatus)
+    /// tells so too.
+    pub fn keep_jobs(&self) -> std::io::Result<bool> {
+        self.desk().keep()
+    }
+
     /// Looks on at a job by its number, for example that of [`MiningHandle::detach`].
     ///
     /// # Errors

@@ -198,6 +198,16 @@ impl Desk {
         }
     }
 
+    /// Writes the checkpoint, if there is one, before it returns.
+    pub(crate) fn keep(&self) -> std::io::Result<bool> {
+        // Held meanwhile: once closed, the file is another process's, and was written last before.
+        let closed = lock(&self.closed);
+        match &self.keeper {
+            Some(keeper) if !*closed => keeper.save().map(|()| true),
+            other => Ok(other.is_some()),
+        }
+    }
+
     fn checkpoint_status(&self) -> Option<CheckpointStatus> {
         self.keeper.as_ref().map(Keeper::status)
     }

@@ -134,6 +134,11 @@ impl Keeper {
         self.shared.changed.notify_one();
     }
 
+    /// Writes the file before it returns, if something has changed.
+    pub(in crate::mining) fn save(&self) -> std::io::Result<()> {
+        self.shared.save().inspect_err(|error| self.shared.told(error))
+    }
+
     pub(in crate::mining) fn status(&self) -> CheckpointStatus {
         lock(&self.shared.status).clone()
     }
