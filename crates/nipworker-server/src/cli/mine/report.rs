@@ -85,15 +85,44 @@ pub(super) fn thread_figures(thread: &ThreadMetrics) -> Value {
     })
 }
 
+/// More threads than this are summed up.
+const THREADS_SHOWN: usize = 8;
+
+/// How busy each thread was, or the least and the most of many.
+fn busy(threads: &[ThreadMetrics]) -> String {
+    let percents = || threads.iter().map(busy_percent);
+    if threads.len() <= THREADS_SHOWN {
+        return percents().map(|busy| format!("{busy:.1} %")).collect::<Vec<_>>().join(", ");
+    }
+    let (least, most) = (percents().fold(100.0, f64::min), percents().fold(0.0, f64::max));
+    format!("{least:.1} to {most:.1} % ({} of them)", threads.len())
+}
+
 /// One line about a search that has a result.
 pub(super) fn summary(bits: u32, attempts: u64, seconds: f64, pool: &PoolMetrics) -> String {
-    let busy: Vec<String> =
-        pool.threads.iter().map(|thread| format!("{:.1} %", busy_percent(thread))).collect();
     format!(
         "{bits} bits after {attempts} attempts in {seconds:.2} s ({}); threads busy {}, starved \
          {:.1} ms",
         rate(attempts as f64 / seconds.max(1e-9)),
-        busy.join(", "),
+        busy(&pool.threads),
         pool.starved_ns as f64 / 1e6
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_threads_are_summed_up() {
+        let thread = |busy_ns| {
+            let mut thread = ThreadMetrics::default();
+            thread.busy_ns = busy_ns;
+            thread.idle_with_job_ns = 1_000 - busy_ns;
+            thread
+        };
+        assert_eq!(busy(&[thread(990), thread(1_000)]), "99.0 %, 100.0 %");
+        let many: Vec<_> = (0..1_000).map(thread).collect();
+        assert_eq!(busy(&many), "0.0 to 99.9 % (1000 of them)");
+    }
 }

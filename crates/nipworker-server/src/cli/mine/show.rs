@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use nipworker_core::MiningProgress;
+use nipworker_core::{JobPhase, MiningProgress};
 
 use crate::cli::{
     output::note,
@@ -44,6 +44,10 @@ impl Show {
 
     /// Shows how far it is.
     pub(super) fn progress(&mut self, progress: &MiningProgress) {
+        if progress.phase == JobPhase::Ended {
+            // It has no rate any more, and its outcome is about to be told.
+            return;
+        }
         match &self.bar {
             Some(bar) => {
                 let odds = odds(self.difficulty, progress.attempts);
@@ -85,7 +89,7 @@ fn speed(difficulty: u16, progress: &MiningProgress) -> String {
 
 fn times(progress: &MiningProgress) -> String {
     format!(
-        "{} elapsed; left: {} with even odds, {} in 19 of 20 cases",
+        "{} elapsed; expected left: {} (p50), {} (p95)",
         time(Some(progress.elapsed_secs)),
         time(progress.p50_left_secs),
         time(progress.p95_left_secs)
@@ -95,6 +99,29 @@ fn times(progress: &MiningProgress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_lines_of_the_bar_fit_a_terminal_of_80_columns() {
+        let long = 86_399.0 - 60.0;
+        let progress = MiningProgress {
+            job: 1,
+            workload: "nip13".to_owned(),
+            difficulty_bits: Some(256),
+            phase: JobPhase::Running,
+            attempts: u64::MAX,
+            rate_1s: 999.994e6,
+            rate_10s: 999.994e6,
+            best_bits: 100,
+            elapsed_secs: long,
+            p50_left_secs: Some(long),
+            p95_left_secs: None,
+        };
+        assert!(times(&progress).contains("23 h 59 min"), "{}", times(&progress));
+        // The spinner, the brackets, the spaces between, and the bar itself.
+        let before = 5 + 30;
+        assert!(before + speed(256, &progress).chars().count() < 80);
+        assert!(2 + times(&progress).chars().count() < 80, "{}", times(&progress));
+    }
 
     #[test]
     fn the_bar_shows_the_odds_of_success() {
