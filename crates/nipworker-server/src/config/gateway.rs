@@ -184,7 +184,8 @@ pub struct MineConfig {
     /// Clients that may look on at jobs (server-sent events) at a time, 1 to 65536.
     pub max_watchers: usize,
     /// Whether what was mined is signed with the daemon's key and published where a client asks
-    /// for it and the event is by that key.
+    /// for it and the event is by that key. Of web pages only that of `allow_origin` may ask,
+    /// and none if it is `*`.
     pub sign: bool,
 }
 

@@ -18,11 +18,20 @@ pub(crate) struct ApiError {
     extra: Option<(&'static str, Value)>,
     /// Methods that would be served.
     allow: Option<&'static str>,
+    /// Seconds after which it is worth another try.
+    retry_after: Option<u32>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl fmt::Display) -> Self {
-        Self { status, code, message: message.to_string(), extra: None, allow: None }
+        Self {
+            status,
+            code,
+            message: message.to_string(),
+            extra: None,
+            allow: None,
+            retry_after: None,
+        }
     }
 
     /// 400: the request cannot be understood.
@@ -38,6 +47,12 @@ impl ApiError {
     /// With the `Allow` header that a 405 must have (RFC 9110 §15.5.6).
     pub(crate) fn allowing(mut self, methods: &'static str) -> Self {
         self.allow = Some(methods);
+        self
+    }
+
+    /// With the `Retry-After` header in seconds (RFC 9110 §10.2.3).
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -76,6 +91,9 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(self.status);
         if let Some(methods) = self.allow {
             response.insert_header((header::ALLOW, methods));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
         }
         response.json(body)
     }

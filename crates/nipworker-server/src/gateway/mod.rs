@@ -22,15 +22,17 @@
 //! A mining job is `{"event":{…},"difficulty_bits":n}` and, where wanted, `threads`, `timeout_secs`,
 //! `max_attempts`, `priority` (`bulk`, `normal`, `high`, `urgent`), `idle`, `cpu_percent`,
 //! `refresh_created_at` (true unless told otherwise), `sign` and `publish`. It goes on when its
-//! client leaves, and after a restart of the daemon (`engine.miner.checkpoint`), but is then neither
-//! signed nor published. The outcome of a job that found something has `id`, `nonce`, `bits` and the
+//! client leaves, and, if the answer has `"kept":true`, after a restart or a crash of the daemon
+//! (`engine.miner.checkpoint`), but is then neither
+//! signed nor published, which its field `restored` says. Outcomes are forgotten with the daemon. The
+//! outcome of a job that found something has `id`, `nonce`, `bits` and the
 //! whole `event`, unsigned unless `sign` was asked for; its `published` is what `POST /events`
 //! answers, and an `error` beside the event says why it was not signed or sent.
 //!
 //! Errors are `{"error":{"code":"…","message":"…"}}`. What is posted as one event and not accepted
 //! has its outcome beside the error: 409 `superseded`, 410 `deleted`, 422 `invalid_event` or
 //! `expired`, 502 `no_relay_accepted`, 503 `store_failed` or `worker_failed`. A mining job is refused
-//! with 400 `invalid_json`, `invalid_request` or `invalid_event`, 403 `signing_off`, 409 `no_signer`,
+//! with 400 `invalid_json`, `invalid_request` or `invalid_event`, 403 `signing_off` or `foreign_origin`, 409 `no_signer`,
 //! 413 `too_large`, 422 `already_signed`, `other_author`, `out_of_range`, `too_difficult` or
 //! `refused`, 429 `too_many`, 503 `busy` or `stopping`.
 
@@ -105,6 +107,7 @@ pub struct RunningGateway {
     handle: ServerHandle,
     stopping: watch::Sender<bool>,
     counters: Arc<Counters>,
+    gateway: Arc<Gateway>,
     shutdown_timeout: Duration,
     server: tokio::task::JoinHandle<io::Result<()>>,
 }
@@ -137,11 +140,11 @@ impl RunningGateway {
             config: config.clone(),
         });
         mine::adopt(&gateway);
-        let gateway = web::Data::from(gateway);
-        let server = serve(gateway, &config, listener, shutdown_timeout)?;
+        let data = web::Data::from(gateway.clone());
+        let server = serve(data, &config, listener, shutdown_timeout)?;
         let handle = server.handle();
         let server = tokio::spawn(server);
-        Ok(Self { address, handle, stopping, counters, shutdown_timeout, server })
+        Ok(Self { address, handle, stopping, counters, gateway, shutdown_timeout, server })
     }
 
     /// Address and port that are served.
@@ -159,7 +162,8 @@ impl RunningGateway {
     }
 
     /// Takes no new connection, lets requests end, answers what WebSocket clients sent, says
-    /// good-bye to them, and waits for all of that within the shutdown timeout.
+    /// good-bye to them, signs and sends what was mined where that was asked for, and waits for all of
+    /// that within the shutdown timeout.
     pub async fn stop(self) {
         let until = tokio::time::Instant::now() + self.shutdown_timeout;
         self.handle.pause().await;
@@ -173,6 +177,8 @@ impl RunningGateway {
             }
         };
         drop(tokio::time::timeout_at(until, parted).await);
+        // What was mined is no job any more, so that no file keeps it for the next start.
+        drop(tokio::time::timeout_at(until, self.gateway.jobs.finishing()).await);
         if tokio::time::Instant::now() >= until {
             self.handle.stop(false).await;
         } else if tokio::time::timeout_at(until, self.handle.stop(true)).await.is_err() {

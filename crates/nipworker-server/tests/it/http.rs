@@ -60,6 +60,11 @@ pub(crate) fn post(url: &str, body: impl AsRef<[u8]>) -> Answer {
     post_as(url, "application/json", "*/*", body)
 }
 
+/// With one more header.
+pub(crate) fn post_with(url: &str, name: &str, value: &str, body: impl AsRef<[u8]>) -> Answer {
+    answer(agent().post(url).header(name, value).send(body.as_ref()))
+}
+
 pub(crate) fn post_as(
     url: &str,
     content_type: &str,

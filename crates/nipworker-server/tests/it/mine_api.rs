@@ -233,6 +233,7 @@ fn of_a_flood_of_jobs_as_many_are_taken_as_may_and_old_ones_are_forgotten() {
     assert_eq!(taken.len(), 2);
     let refused = answers.iter().filter(|answer| answer.status == 429);
     assert!(refused.clone().count() == 18 && refused.clone().all(|one| one.code() == "too_many"));
+    assert!(refused.clone().all(|one| one.header("retry-after").parse::<u32>().is_ok()));
     for job in &taken {
         assert_eq!(http::delete(&daemon.url(job.header("location"))).status, 200);
     }
@@ -272,6 +273,7 @@ fn with_a_key_and_leave_to_sign_it_is_signed_and_published() {
     assert_eq!(answer.status, 202, "{}", answer.text);
     let job = ended(&daemon.url(answer.header("location")));
     let outcome = &job["outcome"];
+    assert!(job.get("restored").is_none(), "{job}");
     let event: Event = serde_json::from_value(outcome["event"].clone()).unwrap();
     assert!(event.check_id().is_ok() && event.id.leading_zero_bits() >= 8);
     assert_eq!(outcome["published"]["accepted"], true, "{outcome}");
@@ -280,6 +282,11 @@ fn with_a_key_and_leave_to_sign_it_is_signed_and_published() {
     let other =
         mine(&daemon, &json!({ "event": template("x"), "difficulty_bits": 1, "sign": true }));
     assert_eq!((other.status, other.code().as_str()), (422, "other_author"));
+    // Any page that somebody looks at can send a POST to this machine.
+    let request = json!({ "event": own, "difficulty_bits": 1, "sign": true }).to_string();
+    let url = daemon.url("/api/v1/mine");
+    let page = http::post_with(&url, "origin", "https://page.example", &request);
+    assert_eq!((page.status, page.code().as_str()), (403, "foreign_origin"));
     std::fs::remove_dir_all(daemon.data()).unwrap();
 }
 
@@ -297,6 +304,7 @@ fn a_job_goes_on_after_a_restart_of_the_daemon_under_its_number() {
     let job = http::get(&daemon.url(&path)).json();
     assert_eq!(job["difficulty_bits"], 64);
     assert!(job["attempts"].as_u64().unwrap() >= before, "what was tried counts: {job}");
+    assert!(job["restored"].as_str().unwrap().contains("neither signed nor published"), "{job}");
     let next = endless(&daemon);
     assert_ne!(next, daemon.url(&path), "no number is given out twice");
     assert_eq!(http::delete(&daemon.url(&path)).json()["outcome"]["outcome"], "cancelled");
@@ -304,6 +312,30 @@ fn a_job_goes_on_after_a_restart_of_the_daemon_under_its_number() {
     daemon.stop();
     let daemon = Daemon::on(folder.path());
     assert_eq!(http::get(&daemon.url("/api/v1/mine")).json(), json!({ "jobs": [] }));
+}
+
+#[test]
+fn a_job_that_was_answered_and_one_that_was_cancelled_are_so_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut numbers = std::collections::BTreeSet::new();
+    for round in 0..4 {
+        let mut daemon = Daemon::on(folder.path());
+        let cancelled = endless(&daemon);
+        assert_eq!(http::delete(&cancelled).status, 200);
+        let request = json!({ "event": template("kept"), "difficulty_bits": 64 });
+        let job = mine(&daemon, &request).json();
+        daemon.signal("KILL");
+        daemon.wait();
+        assert_eq!(job["kept"], true, "{job}");
+        assert!(numbers.insert(job["job"].as_u64()), "no number is given out twice");
+        let daemon = Daemon::on(folder.path());
+        let list = http::get(&daemon.url("/api/v1/mine")).json();
+        let jobs = list["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), 1, "round {round}: {list}");
+        assert_eq!(jobs[0]["job"], job["job"]);
+        assert_eq!(http::delete(&daemon.url(&format!("/api/v1/mine/{}", job["job"]))).status, 200);
+        daemon.stop();
+    }
 }
 
 #[test]

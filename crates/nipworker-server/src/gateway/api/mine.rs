@@ -15,13 +15,17 @@ use crate::gateway::{
     counters::count,
     mine::{self, Job, LAST_EVENT, MineRequest, Then},
 };
+
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
 /// How long a cancelled job is waited for before it is answered as it is.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
+/// When it is worth asking again where too many had asked, in seconds.
+const RETRY_AFTER_SECS: u32 = 5;
 
-/// Starts a job: 202, and where to look for it.
+/// Starts a job: 202, where to look for it, and whether it is kept over a restart.
 pub(super) async fn start(
+    http: HttpRequest,
     payload: web::Payload,
     gateway: web::Data<Gateway>,
 ) -> Result<HttpResponse, ApiError> {
@@ -30,7 +34,7 @@ pub(super) async fn start(
     let config = &gateway.config.mine;
     let request = MineRequest::read(&body, config, &gateway.event_limits)?;
     drop(body);
-    check_signing(&gateway, request.then, request.template.pubkey).await?;
+    check_signing(&gateway, &http, request.then, request.template.pubkey).await?;
     let Some(place) = gateway.jobs.place() else {
         count(&gateway.counters.mining_refused);
         return Err(too_many("jobs are active", config.max_jobs));
@@ -48,13 +52,26 @@ pub(super) async fn start(
     let mut answer = job.json();
     place.take(job);
     count(&gateway.counters.mining_jobs);
+    answer["kept"] = keep(&gateway).await.into();
     let path = format!("/api/v1/mine/{number}");
     answer["links"] = json!({ "self": path, "progress": format!("{path}/progress") });
     Ok(HttpResponse::Accepted().insert_header((header::LOCATION, path)).json(answer))
 }
 
+/// Has the jobs as they are now in the file, so that what is answered holds after a crash too.
+/// `false` where no file is configured or it cannot be written, which the engine logs.
+async fn keep(gateway: &Arc<Gateway>) -> bool {
+    let gateway = gateway.clone();
+    matches!(web::block(move || gateway.client.keep_jobs()).await, Ok(Ok(true)))
+}
+
 /// Whether this gateway signs, and this event: found out before the work.
-async fn check_signing(gateway: &Gateway, then: Then, author: PublicKey) -> Result<(), ApiError> {
+async fn check_signing(
+    gateway: &Gateway,
+    http: &HttpRequest,
+    then: Then,
+    author: PublicKey,
+) -> Result<(), ApiError> {
     if !then.sign {
         return Ok(());
     }
@@ -64,6 +81,14 @@ async fn check_signing(gateway: &Gateway, then: Then, author: PublicKey) -> Resu
             "signing_off",
             "this gateway signs and publishes nothing that is mined for a client \
              (gateway.mine.sign); ask for the mined event and sign it yourself",
+        ));
+    }
+    if !may_sign_for(http, &gateway.config.allow_origin) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            "a page of this origin may not have events signed; only that of gateway.allow_origin \
+             may, if it names one",
         ));
     }
     match gateway.client.public_key().await {
@@ -77,6 +102,14 @@ async fn check_signing(gateway: &Gateway, then: Then, author: PublicKey) -> Resu
     }
 }
 
+/// Browsers name the origin of the page in every POST. Any page that the owner of the key looks at
+/// can send one to this machine, so that only the page that the configuration names may have
+/// something signed; `*`, which lets all pages read, names none. Other programs name no origin.
+fn may_sign_for(http: &HttpRequest, allowed: &str) -> bool {
+    let Some(origin) = http.headers().get(header::ORIGIN) else { return true };
+    allowed != "*" && !allowed.is_empty() && origin.as_bytes() == allowed.as_bytes()
+}
+
 /// 429: as many as may be.
 fn too_many(what: &str, limit: usize) -> ApiError {
     ApiError::new(
@@ -84,6 +117,7 @@ fn too_many(what: &str, limit: usize) -> ApiError {
         "too_many",
         format_args!("{limit} {what} already, which is the limit here; try again later"),
     )
+    .retry_after(RETRY_AFTER_SECS)
 }
 
 /// All jobs that are remembered, without their events.
@@ -106,6 +140,7 @@ pub(super) async fn cancel(
     number: web::Path<String>,
     gateway: web::Data<Gateway>,
 ) -> Result<HttpResponse, ApiError> {
+    let gateway = gateway.into_inner();
     let job = job(&gateway, &number)?;
     if !job.has_ended() {
         match gateway.client.cancel_job(job.number()).await {
@@ -116,6 +151,7 @@ pub(super) async fn cancel(
                 return Err(api_error(&error));
             }
         }
+        keep(&gateway).await;
         // One that was found at the last moment may take longer: its event is being sent.
         drop(tokio::time::timeout(CANCEL_WAIT, job.finished()).await);
     }

@@ -16,11 +16,17 @@ pub(crate) struct Then {
     pub(crate) publish: bool,
 }
 
+/// Beside every job of an earlier process.
+const RESTORED: &str = "taken over after a restart of the daemon: what it finds is neither signed \
+                        nor published, even if that was asked for";
+
 /// A job, and what became of it.
 #[derive(Debug)]
 pub(crate) struct Job {
     view: MiningView,
     then: Then,
+    /// Whether an earlier process took it, which knew what was asked for beyond mining.
+    restored: bool,
     /// The whole outcome, once everything is done.
     finished: watch::Receiver<Option<Arc<Value>>>,
 }
@@ -29,13 +35,23 @@ impl Job {
     /// A job that goes on in the engine. A task waits for its end and does what is to be done
     /// then.
     pub(crate) fn follow(gateway: &Arc<Gateway>, view: MiningView, then: Then) -> Arc<Self> {
+        Arc::new(Self::new(gateway, view, then, false))
+    }
+
+    /// As [`follow`](Self::follow), of a job that an earlier process took. What was to be done with
+    /// its event is not known.
+    pub(super) fn take_over(gateway: &Arc<Gateway>, view: MiningView) -> Arc<Self> {
+        Arc::new(Self::new(gateway, view, Then::default(), true))
+    }
+
+    fn new(gateway: &Arc<Gateway>, view: MiningView, then: Then, restored: bool) -> Self {
         let (done, finished) = watch::channel(None);
         let finish = Finish { gateway: gateway.clone(), view: view.clone(), then };
         gateway.runtime.spawn(async move {
             let outcome = finish.run().await;
             done.send_replace(Some(Arc::new(outcome)));
         });
-        Arc::new(Self { view, then, finished })
+        Self { view, then, restored, finished }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -45,6 +61,11 @@ impl Job {
     /// Whether everything is done.
     pub(crate) fn has_ended(&self) -> bool {
         self.finished.borrow().is_some()
+    }
+
+    /// Whether the search is over and its event is being signed or sent.
+    pub(super) fn is_finishing(&self) -> bool {
+        !self.has_ended() && self.view.outcome().is_some()
     }
 
     /// The outcome, once everything is done.
@@ -95,6 +116,9 @@ impl Job {
             Some("ended") => json!("finishing"),
             _ => phase,
         };
+        if self.restored {
+            job["restored"] = RESTORED.into();
+        }
         job
     }
 }

@@ -29,7 +29,7 @@ use crate::config::MineConfig;
 pub(super) fn adopt(gateway: &Arc<Gateway>) {
     for progress in gateway.client.jobs() {
         if let Ok(view) = gateway.client.job(progress.job) {
-            gateway.jobs.adopt(Job::follow(gateway, view, Then::default()));
+            gateway.jobs.adopt(Job::take_over(gateway, view));
         }
     }
 }
@@ -123,6 +123,13 @@ impl Jobs {
     /// All that are remembered, the oldest first.
     pub(super) fn all(&self) -> Vec<Arc<Job>> {
         self.inner().jobs.values().cloned().collect()
+    }
+
+    /// Waits until nothing that was found is still being signed or sent. Cancel safe.
+    pub(super) async fn finishing(&self) {
+        for job in self.all().into_iter().filter(|job| job.is_finishing()) {
+            job.finished().await;
+        }
     }
 
     /// The right to look on at one job; `None` when as many look on as may.

@@ -123,6 +123,8 @@ fn timeout(seconds: Option<f64>, config: &MineConfig) -> Result<Duration, ApiErr
         )));
     }
     match Duration::try_from_secs_f64(seconds) {
+        // Less than a nanosecond.
+        Ok(Duration::ZERO) => Ok(Duration::from_nanos(1)),
         Ok(time) if time <= most => Ok(time),
         _ => Err(out_of_range(format_args!(
             "timeout_secs {seconds} is more than the limit of {} s here",
@@ -208,6 +210,12 @@ mod tests {
         };
         assert_eq!(request.options, options);
         assert_eq!(request.then, Then { sign: true, publish: true }, "who publishes signs");
+    }
+
+    #[test]
+    fn a_time_shorter_than_a_nanosecond_is_still_one() {
+        let request = read(&body(|body| body["timeout_secs"] = json!(1e-12))).unwrap();
+        assert_eq!(request.options.timeout, Some(Duration::from_nanos(1)));
     }
 
     #[test]
