@@ -359,8 +359,9 @@ impl JobBook {
         Ok(ended)
     }
 
-    /// The jobs that have not ended, as of `now`, in a form that can be stored. Each job is
-    /// consistent in itself.
+    /// The jobs that have not ended, and those that have found something, as of `now`, in a form
+    /// that can be stored. A job that was cancelled is none of them, even while its threads are
+    /// still leaving it. Each job is consistent in itself.
     pub fn checkpoint(&self, now: Instant) -> BookCheckpoint {
         let jobs = self.in_order().iter().filter_map(|job| job.checkpoint(now)).collect();
         BookCheckpoint { jobs }

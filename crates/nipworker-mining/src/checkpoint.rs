@@ -12,7 +12,7 @@ use crate::workload::{Best, Hit};
 /// Version of the form that this release writes; it reads this one and those before it.
 pub const CHECKPOINT_VERSION: u32 = 1;
 
-/// The state of one job that has not ended.
+/// The state of one job that has not ended, or that has found something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobCheckpoint {
@@ -28,7 +28,7 @@ pub struct JobCheckpoint {
     pub attempts: u64,
     /// The best so far.
     pub best: Option<Best>,
-    /// The hit, where one was booked and the job was about to end with it.
+    /// The hit that the job has ended with, or is about to end with.
     #[serde(default)]
     pub hit: Option<Hit>,
     /// Time it has run.
@@ -37,7 +37,8 @@ pub struct JobCheckpoint {
     pub paused: bool,
 }
 
-/// Every job of a book that has not ended.
+/// Every job of a book that has not ended, and every one that has ended with a hit: what was found
+/// is not lost before somebody came for it.
 ///
 /// As JSON, by [`to_json`](Self::to_json) or as a part of something larger, it carries its
 /// version. What contradicts itself within one job is found by [`crate::JobBook::restore`].

@@ -173,9 +173,9 @@ impl Job {
     /// What is left to hand out: neither finished nor given up.
     pub(crate) fn open_spans(&self, state: &State) -> Vec<Span> {
         let mut settled = state.ledger.clone();
-        for span in &state.quarantined {
-            // They do not overlap: a span is given up only if it was never committed.
-            if settled.insert(*span).is_err() {
+        // What was booked counts as finished, even if the booking then panicked.
+        for span in state.quarantined.iter().flat_map(|span| state.ledger.gaps(*span)) {
+            if settled.insert(span).is_err() {
                 tracing::error!(job = %self.id, ?span, "a quarantined span was finished as well");
             }
         }
@@ -384,15 +384,22 @@ impl Job {
         (progress, state.version)
     }
 
-    /// The job in a form that can be stored; `None` once it has ended.
+    /// The job in a form that can be stored; `None` once it is cancelled, or has ended without a
+    /// hit.
     pub(crate) fn checkpoint(&self, now: Instant) -> Option<JobCheckpoint> {
-        let mut quarantined = self.quarantined();
+        let given_up = self.quarantined();
         let state = lock(&self.state);
-        if state.outcome.is_some() {
+        let hit = match &state.outcome {
+            Some(Outcome::Found(hit)) => Some(hit.clone()),
+            Some(_) => return None,
+            None => state.hit.clone(),
+        };
+        // Its threads may not have left it yet, but whoever restores it must not go on with it.
+        if state.cancelled && hit.is_none() {
             return None;
         }
         // What was booked counts as finished, even if the booking then panicked.
-        quarantined.retain(|span| state.ledger.clone().insert(*span).is_ok());
+        let quarantined = given_up.iter().flat_map(|span| state.ledger.gaps(*span)).collect();
         Some(JobCheckpoint {
             id: self.id,
             request: self.request.clone(),
@@ -400,7 +407,7 @@ impl Job {
             quarantined,
             attempts: state.attempts,
             best: state.best,
-            hit: state.hit.clone(),
+            hit,
             elapsed: Self::elapsed(&state, now),
             paused: state.phase == JobPhase::Paused,
         })

@@ -299,6 +299,44 @@ fn a_checkpoint_between_the_hit_and_the_end_keeps_the_hit() {
 }
 
 #[test]
+fn what_was_found_is_in_every_checkpoint_until_it_is_forgotten() {
+    let request = JobRequest::new("synthetic", json!({ "hit_at": 200 }));
+    let mut last = book(2);
+    let id = last.submit(request).unwrap().detach();
+    let found = last.watch(id).unwrap().wait();
+    assert!(matches!(found, Outcome::Found(_)), "{found:?}");
+    for _ in 0..3 {
+        let checkpoint = last.checkpoint(Instant::now());
+        last = book(2);
+        assert_eq!(*last.restore(&checkpoint)[0].as_ref().unwrap(), id);
+        assert_eq!(last.watch(id).unwrap().outcome().as_ref(), Some(&found));
+    }
+    assert_eq!(last.pool_metrics().unwrap().attempts, 0, "nothing is tried again");
+    assert!(last.forget(id).unwrap());
+    assert!(last.checkpoint(Instant::now()).jobs.is_empty());
+}
+
+#[test]
+fn a_cancelled_job_that_its_threads_have_not_left_is_in_no_checkpoint() {
+    let gates = Arc::new((Barrier::new(2), Barrier::new(2)));
+    let book = book(1);
+    book.register(Arc::new(Pair(Arc::clone(&gates))));
+    let mut request = JobRequest::new("pair", json!({}));
+    request.start = 1;
+    let job = book.submit(request).unwrap();
+    gates.0.wait();
+    let before = book.checkpoint(Instant::now());
+    job.cancel();
+    let outcome = job.outcome();
+    let after = book.checkpoint(Instant::now());
+    // The thread goes on before anything is asserted: a panic would wait for it.
+    gates.1.wait();
+    assert_eq!(outcome, None, "its thread was held up");
+    assert_eq!((before.jobs.len(), after.jobs.len()), (1, 0));
+    assert_eq!(job.wait(), Outcome::Cancelled);
+}
+
+#[test]
 fn closing_a_book_ends_every_job_and_takes_no_other() {
     let book = book(2);
     let running = book.submit(endless(50)).unwrap();
