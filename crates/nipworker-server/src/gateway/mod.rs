@@ -23,11 +23,11 @@
 //! `max_attempts`, `priority` (`bulk`, `normal`, `high`, `urgent`), `idle`, `cpu_percent`,
 //! `refresh_created_at` (true unless told otherwise), `sign` and `publish`. It goes on when its
 //! client leaves, and, if the answer has `"kept":true`, after a restart or a crash of the daemon
-//! (`engine.miner.checkpoint`), but is then neither
-//! signed nor published, which its field `restored` says. Outcomes are forgotten with the daemon. The
-//! outcome of a job that found something has `id`, `nonce`, `bits` and the
-//! whole `event`, unsigned unless `sign` was asked for; its `published` is what `POST /events`
-//! answers, and an `error` beside the event says why it was not signed or sent.
+//! (`engine.miner.checkpoint`), but is then neither signed nor published, which its field `restored`
+//! says. Whoever reaches the port may see and cancel every job. The outcome of a job that found
+//! something has `id`, `nonce`, `bits` and the whole `event`, unsigned unless `sign` was asked for;
+//! its `published` is what `POST /events` answers, and an `error` beside the event says why it was
+//! not signed or sent.
 //!
 //! Errors are `{"error":{"code":"…","message":"…"}}`. What is posted as one event and not accepted
 //! has its outcome beside the error: 409 `superseded`, 410 `deleted`, 422 `invalid_event` or
@@ -177,7 +177,7 @@ impl RunningGateway {
             }
         };
         drop(tokio::time::timeout_at(until, parted).await);
-        // What was mined is no job any more, so that no file keeps it for the next start.
+        // After the next start it would be neither signed nor sent.
         drop(tokio::time::timeout_at(until, self.gateway.jobs.finishing()).await);
         if tokio::time::Instant::now() >= until {
             self.handle.stop(false).await;

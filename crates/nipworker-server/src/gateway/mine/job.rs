@@ -17,7 +17,7 @@ pub(crate) struct Then {
 }
 
 /// Beside every job of an earlier process.
-const RESTORED: &str = "taken over after a restart of the daemon: what it finds is neither signed \
+const RESTORED: &str = "taken over after a restart of the daemon, from which on it is neither signed \
                         nor published, even if that was asked for";
 
 /// A job, and what became of it.
