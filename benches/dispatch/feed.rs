@@ -74,8 +74,9 @@ pub(super) fn one_event(threads: usize, silence: Duration) -> bool {
     let mut met = verdict("all threads active within 50 ms", active <= Duration::from_millis(50));
     met &= verdict("starved 0", after.starved_ns == 0);
     met &= verdict("sum of ranges = attempts", end.items == sum);
-    let fair = verdict("fairness min/max ≥ 0.8 (equal cores)", fairness >= 0.8);
     met &= verdict("each ≥ 98 % CPU, or ≤ 0.01 voluntary switches per batch", fed);
+    // Equal threads do not get equal cores beside other programs.
+    let fair = verdict_if_idle(threads, "fairness min/max ≥ 0.8 (equal cores)", fairness >= 0.8);
     let full = verdict_if_idle(threads, "busy ≥ 98 % of wall", least >= 0.98);
     met && fair && full
 }
