@@ -37,13 +37,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
             client.mine_with(note, bits, options).await?.detach()
         }
     };
-    watch(&client.job(job)?).await?;
+    if watch(&client.job(job)?).await? {
+        client.forget_job(job)?;
+    }
     client.close().await;
     Ok(())
 }
 
-/// Shows the job's progress until it ends or somebody presses Ctrl-C.
-async fn watch(job: &MiningView) -> Result<(), Box<dyn Error>> {
+/// Shows the job's progress until it ends or somebody presses Ctrl-C; true if it ended.
+async fn watch(job: &MiningView) -> Result<bool, Box<dyn Error>> {
     loop {
         tokio::select! {
             outcome = job.solved() => {
@@ -54,12 +56,12 @@ async fn watch(job: &MiningView) -> Result<(), Box<dyn Error>> {
                     }
                     other => eprintln!("ended without a result: {other:?}"),
                 }
-                return Ok(());
+                return Ok(true);
             }
             _ = tokio::signal::ctrl_c() => {
                 let progress = job.progress();
                 eprintln!("job {} goes on later, best so far {} bits", progress.job, progress.best_bits);
-                return Ok(());
+                return Ok(false);
             }
             () = job.changed() => {
                 let progress = job.progress();

@@ -79,8 +79,8 @@ pub use error::{ClientError, StartError};
 #[cfg(feature = "tip5")]
 pub use mining::Tip5Search;
 pub use mining::{
-    CheckpointStatus, MineOptions, MiningHandle, MiningOutcome, MiningProgress, MiningView,
-    PROGRESS_INTERVAL,
+    CheckpointStatus, FOUND_KEPT_MAX, MineOptions, MiningHandle, MiningOutcome, MiningProgress,
+    MiningView, PROGRESS_INTERVAL,
 };
 pub use nipworker_mining::{
     JobPhase, Placement, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,

@@ -7,7 +7,8 @@ use std::{fs, path::Path};
 
 use common::{PATIENCE, eventually, work};
 use nipworker_core::{
-    CheckpointFile, ClientConfig, JobPhase, MineOptions, MiningOutcome, NostrClient, StartError,
+    CheckpointFile, ClientConfig, ClientError, FOUND_KEPT_MAX, JobPhase, MineOptions,
+    MiningOutcome, NostrClient, StartError,
 };
 use serde_json::Value;
 
@@ -109,6 +110,49 @@ async fn a_job_that_somebody_owns_ends_with_its_owner_and_is_not_kept() {
     let client = start(&file).await;
     assert_eq!(client.jobs().iter().map(|job| job.job).collect::<Vec<_>>(), [detached]);
     client.close().await;
+}
+
+#[tokio::test]
+async fn what_was_found_waits_over_restarts_until_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.json");
+    let mut client = start(&file).await;
+    let job = client.mine(work("found"), 10).await.unwrap().detach();
+    let solved = tokio::time::timeout(PATIENCE, client.job(job).unwrap().solved()).await;
+    let solved = solved.unwrap().unwrap();
+    assert!(matches!(solved, MiningOutcome::Found { .. }), "{solved:?}");
+    for _ in 0..2 {
+        client.close().await;
+        client = start(&file).await;
+        assert_eq!(client.job(job).unwrap().outcome(), Some(Ok(solved.clone())));
+    }
+    assert_eq!(tried(&client), 0, "nothing is tried again");
+    let other = client.mine(work("other"), 256).await.unwrap();
+    assert_eq!(client.forget_job(other.job()), Ok(false), "it has not ended");
+    assert_eq!(client.forget_job(job), Ok(true));
+    assert!(matches!(client.forget_job(job), Err(ClientError::NotFound(_))));
+    client.close().await;
+    assert_eq!(saved(&file)["book"]["jobs"], Value::Array(vec![]));
+}
+
+#[tokio::test]
+async fn of_what_was_found_the_last_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.json");
+    let client = start(&file).await;
+    let going = client.mine(work("goes on"), 256).await.unwrap().detach();
+    let mut last = 0;
+    for text in 0..FOUND_KEPT_MAX + 3 {
+        let job = client.mine(work(&text.to_string()), 0).await.unwrap();
+        job.solved().await.unwrap();
+        last = job.detach();
+    }
+    client.close().await;
+    let kept = saved(&file)["book"]["jobs"].clone();
+    let kept: Vec<_> =
+        kept.as_array().unwrap().iter().filter_map(|job| job["id"].as_u64()).collect();
+    assert_eq!((kept.len(), kept[0]), (FOUND_KEPT_MAX + 1, going));
+    assert_eq!((kept[1], kept.last()), (last + 1 - FOUND_KEPT_MAX as u64, Some(&last)));
 }
 
 #[tokio::test]

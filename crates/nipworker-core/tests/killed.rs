@@ -109,15 +109,16 @@ async fn a_job_goes_on_after_every_kill_and_repeats_nothing_that_was_kept() {
             }
         }
         drop(victim);
-        let now = attempts(&saved(&file));
+        // The long job is the first; what the others have found is there as well.
+        let now = attempts(&saved(&file)[..1]);
         assert!(now > kept, "kill {kill}: {now} attempts are kept, there were {kept}");
         kept = now;
     }
     assert!(kept < LIMIT, "the job is not over before it was killed often enough");
 
     let client = start(&file).await;
+    assert_eq!(attempts(&saved(&file)[..1]), kept);
     let before = attempts(&saved(&file));
-    assert_eq!(before, kept);
     let long = client.jobs()[0].job;
     let view = client.job(long).unwrap();
     let solved = tokio::time::timeout(PATIENCE, view.solved()).await.unwrap();

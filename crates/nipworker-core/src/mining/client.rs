@@ -74,6 +74,16 @@ impl NostrClient {
         self.desk().cancel(JobId(job)).await
     }
 
+    /// Forgets a job that has ended, for example once its event was taken. False if it has not
+    /// ended. What a job without an owner has found is kept over restarts of the process until
+    /// then, or until [`FOUND_KEPT_MAX`](crate::FOUND_KEPT_MAX) later ones have found something.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is none.
+    pub fn forget_job(&self, job: u64) -> Result<bool, ClientError> {
+        self.desk().forget(JobId(job))
+    }
+
     /// Holds a job (`true`) or lets it go on.
     ///
     /// # Errors

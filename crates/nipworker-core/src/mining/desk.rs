@@ -25,6 +25,10 @@ use crate::{
     wire::{ask_miner, expect_answer, repeatedly},
 };
 
+/// Jobs that have found something and are kept until somebody comes for it; beyond it those that
+/// were submitted first are not kept over a restart.
+pub const FOUND_KEPT_MAX: usize = 128;
+
 /// The jobs, who owns them, and where they are kept.
 pub(crate) struct Desk {
     roll: Arc<Roll>,
@@ -48,12 +52,19 @@ impl Roll {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// The jobs that nobody owns.
+    /// The jobs that nobody owns: those that go on, and what the last ones have found.
     pub(super) fn checkpoint(&self) -> BookCheckpoint {
         // Held meanwhile, so that no job is abandoned between the two looks.
         let owned = lock(&self.owned);
         let mut checkpoint = self.book.checkpoint(Instant::now());
         checkpoint.jobs.retain(|job| !owned.contains(&job.id));
+        let found = checkpoint.jobs.iter().filter(|job| job.hit.is_some()).count();
+        let mut surplus = found.saturating_sub(FOUND_KEPT_MAX);
+        checkpoint.jobs.retain(|job| {
+            let kept = job.hit.is_none() || surplus == 0;
+            surplus -= usize::from(!kept);
+            kept
+        });
         checkpoint
     }
 
@@ -176,6 +187,15 @@ impl Desk {
             keeper.ask();
         }
         Ok(stopped.attempts)
+    }
+
+    pub(crate) fn forget(&self, id: JobId) -> Result<bool, ClientError> {
+        let forgotten = self.roll.book.forget(id);
+        let forgotten = forgotten.map_err(|error| ClientError::NotFound(error.to_string()))?;
+        if let (true, Some(keeper)) = (forgotten, &self.keeper) {
+            keeper.ask();
+        }
+        Ok(forgotten)
     }
 
     pub(crate) async fn pause(&self, id: JobId, pause: bool) -> Result<(), ClientError> {

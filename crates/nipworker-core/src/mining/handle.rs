@@ -85,8 +85,8 @@ impl MiningHandle {
     }
 
     /// Gives up ownership and returns the job's number: the job goes on by itself. The client
-    /// finds it by that number, and keeps it over a restart of the process when the configuration
-    /// names a checkpoint file.
+    /// finds it by that number, and keeps it and what it finds over a restart of the process when
+    /// the configuration names a checkpoint file.
     pub fn detach(self) -> u64 {
         let job = self.job();
         self.owner.let_go();

@@ -13,6 +13,7 @@ mod view;
 
 pub use checkpoint::CheckpointStatus;
 pub(crate) use desk::Desk;
+pub use desk::FOUND_KEPT_MAX;
 pub use handle::MiningHandle;
 pub(crate) use kernel::kernel;
 pub use options::MineOptions;
