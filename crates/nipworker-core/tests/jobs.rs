@@ -151,6 +151,49 @@ async fn a_share_of_the_time_reaches_the_job_and_is_kept() {
     client.close().await;
 }
 
+/// A field of `/proc/self/task/*/stat` of each mining thread, counted as in proc(5).
+#[cfg(target_os = "linux")]
+fn of_mining_threads(field: usize) -> Vec<i64> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    // A thread may end meanwhile.
+    let stats =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    stats
+        .filter_map(|stat| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+            let worker = name.strip_prefix("miner-")?.parse::<u32>().is_ok();
+            worker.then(|| rest.split(' ').nth(field - 3)?.parse().ok()).flatten()
+        })
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_nice_value_of_the_configuration_reaches_the_threads() {
+    const NICE: usize = 19;
+    assert!(!of_mining_threads(NICE).contains(&7), "no other test asks for it");
+    let client = start(|config| config.miner.nice = 7).await;
+    assert!(of_mining_threads(NICE).contains(&7));
+    client.close().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_idle_job_runs_when_nothing_else_wants_the_cpu() {
+    const POLICY: usize = 41;
+    const SCHED_IDLE: i64 = 5;
+    let client = start(|_| {}).await;
+    let options = MineOptions { idle: true, ..MineOptions::default() };
+    let job = match client.mine_with(work("leftovers"), 256, options).await {
+        Ok(job) => job,
+        // A container may forbid it; then it is said, not passed over.
+        Err(error) => return assert!(matches!(error, ClientError::Unsupported(_)), "{error}"),
+    };
+    eventually("its thread is idle", || of_mining_threads(POLICY).contains(&SCHED_IDLE)).await;
+    job.cancel().await.unwrap();
+    client.close().await;
+}
+
 #[tokio::test]
 async fn the_kernel_is_chosen_or_forced_and_shown() {
     let client = start(|_| {}).await;
@@ -201,7 +244,7 @@ async fn threads_go_where_the_configuration_says_or_the_client_does_not_start() 
 #[test]
 fn a_wrong_setting_of_the_miner_is_named_by_its_key() {
     type Set = fn(&mut ClientConfig);
-    let cases: [(&str, Set); 8] = [
+    let cases: [(&str, Set); 9] = [
         ("miner.threads", |c| c.miner.threads = usize::MAX),
         ("miner.placement", |c| c.miner.placement = Placement::Explicit(vec![])),
         ("miner.reserve", |c| {
@@ -213,6 +256,7 @@ fn a_wrong_setting_of_the_miner_is_named_by_its_key() {
         ("miner.checkpoint", |c| c.miner.checkpoint = CheckpointFile::At(PathBuf::new())),
         ("miner.remine_max_bits", |c| c.miner.remine_max_bits = 257),
         ("miner.remine_timeout", |c| c.miner.remine_timeout = Duration::ZERO),
+        ("miner.remine_timeout", |c| c.miner.remine_timeout = Duration::MAX),
     ];
     for (key, set) in cases {
         let mut config = ClientConfig::default();

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserializer, Serializer, de};
 
+/// The longest there is: a leap year. No timer could hold every duration.
+pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// Writes a duration with its unit.
 ///
 /// # Errors
@@ -35,8 +38,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
         }
     }
     deserializer.deserialize_any(Visitor).and_then(|duration| {
-        // Also refuses what no timer could hold.
-        if duration > Duration::from_secs(366 * 24 * 3600) {
+        if duration > LONGEST {
             return Err(de::Error::custom("a duration of more than a year"));
         }
         Ok(duration)

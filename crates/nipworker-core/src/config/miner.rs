@@ -212,8 +212,9 @@ impl MinerConfig {
             let problem = format!("{bits} is out of range, allowed are 1 to {most} bits");
             return Err(("remine_max_bits", problem));
         }
-        if self.remine_timeout.is_zero() {
-            return Err(("remine_timeout", "must be more than 0".to_owned()));
+        if self.remine_timeout.is_zero() || self.remine_timeout > duration::LONGEST {
+            let problem = "must be more than 0 and no more than a year".to_owned();
+            return Err(("remine_timeout", problem));
         }
         Ok(())
     }
@@ -231,9 +232,10 @@ impl MinerConfig {
             | PoolError::CpuNotAllowed { .. }
             | PoolError::NoCpu
             | PoolError::Bind { .. }
-            | PoolError::Unsupported { .. } => "placement",
+            | PoolError::Unsupported { what: "a placement" } => "placement",
             PoolError::Reserve { .. } => "reserve",
-            PoolError::Nice { .. } => "nice",
+            // Nothing else of a pool's settings can be missing from a system.
+            PoolError::Nice { .. } | PoolError::Unsupported { .. } => "nice",
             _ => return StartError::Pool(error.to_string()),
         };
         StartError::Config { key: format!("miner.{key}"), problem: error.to_string() }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use nipworker_mining::{JobLimits, JobRequest, JobWatch, Outcome};
+use nipworker_mining::{JobLimits, JobRequest, JobWatch, Outcome, PoolError, SubmitError};
 use nipworker_tip5::{Tip5Input, WORKLOAD_NAME};
 
 use super::{MiningProgress, handle::Owner};
@@ -36,7 +36,9 @@ impl NostrClient {
     /// The miner is not asked: its messages know events only.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`] for an element outside the field or a limit that no job can keep.
+    /// [`ClientError::Invalid`] for an element outside the field or a limit that no job can keep;
+    /// [`ClientError::Unsupported`] for what this system cannot do; [`ClientError::Busy`] when too
+    /// many jobs run; [`ClientError::Closed`].
     pub fn search_tip5(
         &self,
         input: &Tip5Input,
@@ -48,7 +50,16 @@ impl NostrClient {
         let desk = self.desk();
         let id = desk.new_id();
         let owner = Owner::new(id, Arc::clone(desk));
-        desk.book().submit_as(id, request).map_err(|error| invalid(&error))?;
+        desk.book().submit_as(id, request).map_err(|error| match &error {
+            SubmitError::TooManyJobs { .. } | SubmitError::Pool(PoolError::TooManyJobs { .. }) => {
+                ClientError::Busy(error.to_string())
+            }
+            SubmitError::Pool(PoolError::Closed) => ClientError::Closed,
+            SubmitError::Pool(PoolError::Unsupported { .. }) => {
+                ClientError::Unsupported(error.to_string())
+            }
+            _ => invalid(&error),
+        })?;
         let watch = desk.book().watch(id);
         let watch = watch.map_err(|error| ClientError::NotFound(error.to_string()))?;
         Ok(Tip5Search { _owner: owner, watch })
