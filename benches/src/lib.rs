@@ -1,7 +1,9 @@
-//! What the benches share: CPU clocks, medians, and interleaved rounds.
+//! What the benches share: CPU clocks, medians, interleaved rounds, and a [`corpus`] of events.
 //!
 //! Wall time on a shared machine says little. Each bench runs its contenders in turn, round by
 //! round, counts CPU time, and prints ratios of medians to a baseline of the same run.
+
+pub mod corpus;
 
 use std::time::Duration;
 
