@@ -8,7 +8,7 @@
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_loadl_epi64, _mm_loadu_si128,
     _mm_min_epu32, _mm_or_si128, _mm_set_epi32, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32,
-    _mm_sha256rnds2_epu32, _mm_shuffle_epi32, _mm_storeu_si128,
+    _mm_sha256rnds2_epu32, _mm_shuffle_epi32, _mm_storeu_si128, _mm256_zeroupper,
 };
 use std::ops::Range;
 
@@ -54,6 +54,7 @@ impl SearchKernel for X86Sha {
             return;
         }
         let shared = Shared::new(seed);
+        clear_upper_parts();
         // SAFETY: `self` exists only where the processor has SHA, SSE4.1 and SSSE3.
         unsafe { fill_lanes(&shared, lanes, midstates) };
     }
@@ -63,6 +64,7 @@ impl SearchKernel for X86Sha {
         if lanes.is_empty() {
             return;
         }
+        clear_upper_parts();
         // SAFETY: `self` exists only where the processor has SHA, SSE4.1 and SSSE3.
         unsafe {
             let rest = if row.tail.is_empty() {
@@ -73,6 +75,22 @@ impl SearchKernel for X86Sha {
             let rest = scan_ways::<2>(row, rest, limit, found);
             scan_ways::<1>(row, rest, limit, found);
         }
+    }
+}
+
+/// Gives up what the caller may have left in the upper parts of the vector registers.
+///
+/// `sha256rnds2` has only a legacy encoding. With something in an upper part, every change between
+/// it and an AVX instruction costs hundreds of cycles; a build for processors with AVX has such
+/// changes. Compiled code leaves the upper parts clear, assembly of others may not.
+fn clear_upper_parts() {
+    #[target_feature(enable = "avx")]
+    fn clear() {
+        _mm256_zeroupper();
+    }
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: the processor has AVX.
+        unsafe { clear() }
     }
 }
 
