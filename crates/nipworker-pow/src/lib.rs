@@ -10,7 +10,7 @@
 //!   shared out so that an attempt costs as few rounds of SHA-256 as the length of the content
 //!   allows; other tags cost nothing.
 //! * `created_at` follows the clock about once a second, never backwards, unless
-//!   [`PowInput::refresh_created_at`] is off; the time stays with the nonce that was found under it.
+//!   [`PowInput::refresh_created_at`] is off; the time stays with the nonce found under it.
 //! * A hit is recomputed by the `sha2` crate from the event's NIP-01 serialisation before it is
 //!   reported. A kernel that was wrong makes the batch panic, so that the pool gives it up.
 //! * The search runs on the kernels of [`nipworker_hash`]: [`PowFactory::new`] takes the fastest,

@@ -123,7 +123,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Tries `lanes` of the row that begins at `row_start`; `row` is its schedule. True if there is a hit among them.
+    /// Tries `lanes` of the row that begins at `row_start`; `row` is its schedule. True if there is
+    /// a hit among them.
     fn scan(&mut self, row: usize, row_start: u64, lanes: Range<usize>) -> bool {
         let Self { layout, kernel, target, start, found, scratch } = self;
         scratch.fill(layout, *kernel, &lanes);

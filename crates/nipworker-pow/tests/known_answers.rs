@@ -1,5 +1,5 @@
-//! Events that were mined once, from 15 to 30 bits, and events that are mined here, up to 14: over all
-//! lengths of content mod 64, with up to four tags, escapes and multi-byte text, on every kernel.
+//! Events that were mined once, from 15 to 30 bits, and events that are mined here, up to 14: over
+//! all lengths of content mod 64, with up to four tags, escapes and multi-byte text, on every kernel.
 #![allow(clippy::unwrap_used)]
 
 use std::str::FromStr;
