@@ -1,12 +1,14 @@
 //! The book of jobs: outside of any thread, so that it outlives all of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod inner;
+
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use nipworker_pool::{Observer, Pool, PoolConfig, PoolError, PoolMetrics};
 
+use self::inner::Inner;
 use crate::checkpoint::{BookCheckpoint, JobCheckpoint};
 use crate::error::{SubmitError, UnknownJob};
 use crate::handle::JobHandle;
@@ -23,9 +25,6 @@ pub const MAX_ACTIVE_JOBS: usize = 4096;
 
 /// Number of ended jobs that are remembered; beyond it the oldest are forgotten.
 pub const MAX_ENDED_JOBS: usize = 1024;
-
-/// Number of abandoned ids that are remembered; beyond it the oldest are forgotten.
-const MAX_ABANDONED: usize = 4096;
 
 /// What became of a request with a chosen id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,21 +53,6 @@ pub struct JobBook {
     hits: Arc<AtomicU64>,
     /// Held while the pool is started or stopped.
     pool_control: Mutex<()>,
-}
-
-#[derive(Default)]
-struct Inner {
-    factories: BTreeMap<String, Arc<dyn WorkloadFactory>>,
-    jobs: HashMap<JobId, Arc<Job>>,
-    /// In order of submission.
-    order: Vec<JobId>,
-    pool: Option<Pool>,
-    next_id: u64,
-    /// Whether no job and no pool is taken any more.
-    closed: bool,
-    abandoned: HashSet<JobId>,
-    /// The same, in order.
-    abandoned_order: VecDeque<JobId>,
 }
 
 impl std::fmt::Debug for JobBook {
@@ -391,46 +375,5 @@ impl JobBook {
         }
         self.start(&job)?;
         Ok(id)
-    }
-}
-
-impl Inner {
-    /// Notes that no job is to come under `id`.
-    fn abandon(&mut self, id: JobId) {
-        if self.abandoned.insert(id) {
-            self.abandoned_order.push_back(id);
-        }
-        if self.abandoned_order.len() > MAX_ABANDONED
-            && let Some(oldest) = self.abandoned_order.pop_front()
-        {
-            self.abandoned.remove(&oldest);
-        }
-    }
-
-    /// Enters a job, and forgets the oldest of those that have ended if there are too many.
-    fn admit(&mut self, job: &Arc<Job>) -> Result<(), SubmitError> {
-        if self.closed {
-            return Err(PoolError::Closed.into());
-        }
-        let ended: Vec<JobId> = self
-            .order
-            .iter()
-            .copied()
-            .filter(|id| self.jobs.get(id).is_some_and(|job| job.has_ended()))
-            .collect();
-        if self.jobs.len() - ended.len() >= MAX_ACTIVE_JOBS {
-            return Err(SubmitError::TooManyJobs { limit: MAX_ACTIVE_JOBS });
-        }
-        for id in ended.iter().take(ended.len().saturating_sub(MAX_ENDED_JOBS - 1)) {
-            self.remove(*id);
-        }
-        self.jobs.insert(job.id, Arc::clone(job));
-        self.order.push(job.id);
-        Ok(())
-    }
-
-    fn remove(&mut self, id: JobId) {
-        self.jobs.remove(&id);
-        self.order.retain(|other| *other != id);
     }
 }
