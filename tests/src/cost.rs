@@ -1,6 +1,6 @@
 //! What a process costs, read from `/proc`.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 /// What a process uses at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +36,19 @@ impl Cost {
 
 /// How long this thread has been ready to run while others had the processors.
 pub fn waited_for_a_processor() -> Duration {
+    waited(Path::new("/proc/thread-self/schedstat"))
+}
+
+/// As [`waited_for_a_processor`], summed over the threads of this process that live.
+pub fn threads_waited_for_a_processor() -> Duration {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Duration::ZERO };
+    tasks.flatten().map(|task| waited(&task.path().join("schedstat"))).sum()
+}
+
+fn waited(schedstat: &Path) -> Duration {
     // The second number is nanoseconds on a run queue (kernel: sched-stats). A kernel without it
     // leaves the measurement as it is.
-    fs::read_to_string("/proc/thread-self/schedstat")
+    fs::read_to_string(schedstat)
         .ok()
         .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
         .map_or(Duration::ZERO, Duration::from_nanos)

@@ -3,18 +3,23 @@
 use std::time::{Duration, Instant};
 
 use nipworker_core::{
-    ClientConfig, MineOptions, MiningOutcome, NostrClient, PoolMetrics, ThreadMetrics,
-    protocol::UnsignedEvent,
+    ClientConfig, MiningOutcome, NostrClient, PoolMetrics, ThreadMetrics, protocol::UnsignedEvent,
 };
-use nipworker_tests::{daemon::Home, events::Author, turn, wait::within};
+use nipworker_tests::{
+    cost::threads_waited_for_a_processor,
+    daemon::Home,
+    events::Author,
+    turn,
+    wait::{eventually, within},
+};
 use serde_json::{Value, json};
 
 /// Of the time in which there was work, a thread spent at least so much on it.
 const BUSY_PERCENT: f64 = 95.0;
 /// No id has so many zeros.
 const NEVER: u16 = 256;
-/// How long a job may take to end beyond its own limits.
-const END: Duration = Duration::from_secs(60);
+/// How long anything may take on a machine that does other things as well.
+const END: Duration = Duration::from_secs(120);
 
 fn template(about: &str) -> UnsignedEvent {
     Author::new().template(1, vec![], about, 1_700_000_000)
@@ -38,26 +43,58 @@ fn all_attempts(pool: &PoolMetrics) -> u64 {
     pool.threads.iter().map(|thread| thread.attempts).sum()
 }
 
+/// A time that leaves out what others do with the machine: that in which threads of this process
+/// were ready to run and had no processor does not count. What waits for something else, or asks
+/// again and again after a pause, cannot hide in it.
+struct Stopwatch {
+    start: Instant,
+    waited: Duration,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        let waited = threads_waited_for_a_processor();
+        Self { start: Instant::now(), waited }
+    }
+
+    /// What counts, and all of it.
+    fn stop(self) -> (Duration, Duration) {
+        let elapsed = self.start.elapsed();
+        let waited = threads_waited_for_a_processor().saturating_sub(self.waited);
+        (elapsed.saturating_sub(waited), elapsed)
+    }
+}
+
+/// The medians of both times of a [`Stopwatch`].
+fn medians(times: Vec<(Duration, Duration)>) -> (Duration, Duration) {
+    let (mut own, mut all): (Vec<_>, Vec<_>) = times.into_iter().unzip();
+    own.sort();
+    all.sort();
+    (own[own.len() / 2], all[all.len() / 2])
+}
+
 #[tokio::test]
 async fn the_figures_that_mine_prints_show_every_thread_busy_and_none_starved() {
     let _turn = turn::alone().await;
     let home = Home::new();
-    let mined = home.run(
-        &["mine", "-", "--difficulty", "23", "--threads", "2", "--json"],
-        &json!(template("fed")).to_string(),
-    );
-    assert_eq!(mined.code, Some(0), "{}", mined.stderr);
-    let result: Value = serde_json::from_str(mined.stdout.trim()).unwrap();
-    println!("{} attempts in {} s: {}", result["attempts"], result["seconds"], result["threads"]);
-    let threads = result["threads"].as_array().unwrap();
-    assert_eq!(threads.len(), 2);
-    for thread in threads {
-        assert_eq!(thread["starved_ms"], 0.0, "{thread}");
-        // A thread that a lucky search ended before its first batch says nothing.
-        if thread["batches"].as_u64().unwrap() > 10 {
-            assert!(thread["busy_percent"].as_f64().unwrap() >= BUSY_PERCENT, "{thread}");
+    let arguments = ["mine", "-", "--difficulty", "26", "--threads", "2", "--json"];
+    // A search that luck ended soon says little about its threads: another one is made.
+    for number in 0..20 {
+        let mined = home.run(&arguments, &json!(template(&format!("fed {number}"))).to_string());
+        assert_eq!(mined.code, Some(0), "{}", mined.stderr);
+        let result: Value = serde_json::from_str(mined.stdout.trim()).unwrap();
+        let threads = result["threads"].as_array().unwrap();
+        println!("{} attempts in {} s: {threads:?}", result["attempts"], result["seconds"]);
+        assert_eq!(threads.len(), 2);
+        assert!(threads.iter().all(|thread| thread["starved_ms"] == 0.0), "{threads:?}");
+        if threads.iter().all(|thread| thread["batches"].as_u64().unwrap() > 100) {
+            for thread in threads {
+                assert!(thread["busy_percent"].as_f64().unwrap() >= BUSY_PERCENT, "{thread}");
+            }
+            return;
         }
     }
+    panic!("every search ended before its threads had work to do");
 }
 
 /// The machine may do other things as well: what is held to figures does not depend on when the
@@ -65,12 +102,17 @@ async fn the_figures_that_mine_prints_show_every_thread_busy_and_none_starved() 
 #[tokio::test]
 async fn one_job_and_then_silence_feeds_every_thread_to_the_end() {
     const THREADS: usize = 2;
+    /// About a second of CPU time.
+    const BATCHES: u64 = 400;
     let _turn = turn::alone().await;
     let client = client(THREADS).await;
-    let options = MineOptions { timeout: Some(Duration::from_secs(4)), ..<_>::default() };
-    let job = client.mine_with(template("never found"), NEVER, options).await.unwrap();
-    let outcome = within("the end of the job", END, job.solved()).await.unwrap();
-    let MiningOutcome::TimedOut { attempts } = outcome else { panic!("{outcome:?}") };
+    let job = client.mine(template("never found"), NEVER).await.unwrap();
+    // Nothing is asked of the miner meanwhile: the status answers from counters.
+    eventually("every thread has worked for a while", END, async || {
+        pool(&client).threads.iter().all(|thread| thread.batches >= BATCHES).then_some(())
+    })
+    .await;
+    let attempts = job.cancel().await.unwrap();
 
     let pool = pool(&client);
     assert_eq!(all_attempts(&pool), attempts, "the ranges do not add up to the attempts");
@@ -89,11 +131,9 @@ async fn one_job_and_then_silence_feeds_every_thread_to_the_end() {
             thread.index, thread.batches
         );
         assert!(busy >= BUSY_PERCENT, "{busy} %: {thread:#?}");
-        assert!(thread.batches > 100, "{thread:#?}");
         // Falling asleep for the first job, and when that has ended.
         let waits = thread.voluntary_switches as f64 - 10.0;
         assert!(waits / thread.batches as f64 <= 0.01, "it waited for work: {thread:#?}");
-        assert!(thread.attempts > attempts / 5, "the work was not shared: {pool:#?}");
         rates.push(rate);
     }
     rates.sort_by(f64::total_cmp);
@@ -106,32 +146,44 @@ async fn one_job_and_then_silence_feeds_every_thread_to_the_end() {
 async fn every_thread_is_at_work_within_fifty_milliseconds_of_one_job() {
     const THREADS: usize = 8;
     const LIMIT: Duration = Duration::from_millis(50);
+    const TRIES: usize = 20;
     let _turn = turn::alone().await;
     let client = client(THREADS).await;
-    // Eight threads on fewer processors take turns there, and other programs may have them: of
-    // some tries the best one counts. A feed that waits for something fails each of them.
+    // Eight threads on fewer processors take turns there, and other programs may have them: the
+    // best of some tries counts. A feed that waits for something fails each of them; one that
+    // forgets a thread leaves the others at work meanwhile, which does not depend on the machine.
     let mut best = Duration::MAX;
-    for number in 0..20 {
+    let mut ahead = Vec::new();
+    for number in 0..TRIES {
         let before = pool(&client);
         let start = Instant::now();
         let job = client.mine(template(&format!("try {number}")), NEVER).await.unwrap();
         let all = within("every thread at work", END, async {
             loop {
                 let now = pool(&client);
-                let at_work = |(now, then): (&ThreadMetrics, &ThreadMetrics)| {
-                    now.batches > then.batches || now.busy_ns > then.busy_ns
-                };
-                if now.threads.iter().zip(&before.threads).all(at_work) {
-                    break start.elapsed();
+                let mut threads = now.threads.iter().zip(&before.threads);
+                if threads
+                    .all(|(now, then)| now.batches > then.batches || now.busy_ns > then.busy_ns)
+                {
+                    break (start.elapsed(), now);
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
-        best = best.min(all.await);
+        let (elapsed, now) = all.await;
+        best = best.min(elapsed);
+        let worked = now.threads.iter().zip(&before.threads);
+        let most = worked.map(|(now, then)| now.cpu_ns.saturating_sub(then.cpu_ns)).max();
+        ahead.push(Duration::from_nanos(most.unwrap_or_default()));
         job.cancel().await.unwrap();
     }
-    println!("all {THREADS} threads were at work after {best:?} at best");
+    ahead.sort();
+    let ahead = ahead[TRIES / 2];
+    println!(
+        "all {THREADS} threads were at work after {best:?} at best, the first {ahead:?} ahead"
+    );
     assert!(best <= LIMIT, "{best:?}");
+    assert!(ahead <= LIMIT, "a thread worked for {ahead:?} before the last one began");
     client.close().await;
 }
 
@@ -150,9 +202,9 @@ async fn nothing_is_counted_after_a_cancel_is_acknowledged() {
             }
         })
         .await;
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let attempts = job.cancel().await.unwrap();
-        latencies.push(start.elapsed());
+        latencies.push(watch.stop());
         assert_eq!(job.progress().attempts, attempts, "counted on after the acknowledgement");
         let outcome = within("the end of the job", END, job.solved()).await.unwrap();
         assert_eq!(outcome, MiningOutcome::Cancelled { attempts });
@@ -164,10 +216,9 @@ async fn nothing_is_counted_after_a_cancel_is_acknowledged() {
         acknowledged.iter().sum::<u64>(),
         "the threads counted what was not acknowledged: {pool:#?}"
     );
-    latencies.sort();
-    let (p50, p99) = (latencies[JOBS / 2], latencies[JOBS * 99 / 100]);
-    println!("cancel acknowledged after {p50:?} (p50), {p99:?} (p99)");
-    // Far above what an idle machine needs, far below waiting for a batch of a busy one.
+    let (p50, all) = medians(latencies);
+    println!("cancel acknowledged after {all:?} (median), {p50:?} of it without others");
+    // Far above what it takes, far below what polls every 100 ms.
     assert!(p50 <= Duration::from_millis(20), "{p50:?}");
     client.close().await;
 }
@@ -181,16 +232,15 @@ async fn small_jobs_are_done_at_once() {
         let mut times = Vec::new();
         for number in 0..JOBS {
             let template = template(&format!("job {number}"));
-            let start = Instant::now();
+            let watch = Stopwatch::start();
             let job = client.mine(template, bits).await.unwrap();
             let outcome = within("the mined event", END, job.solved()).await.unwrap();
-            times.push(start.elapsed());
+            times.push(watch.stop());
             assert!(matches!(outcome, MiningOutcome::Found { .. }), "{outcome:?}");
         }
-        times.sort();
-        let median = times[JOBS / 2];
-        println!("{bits} bits: median {median:?}");
-        // A debug build on a busy machine has room; what polls every 100 ms has none.
+        let (median, all) = medians(times);
+        println!("{bits} bits: median {all:?}, {median:?} without others");
+        // A debug build has room; what polls every 100 ms has none.
         assert!(median <= limit, "{bits} bits: {median:?}");
     }
     client.close().await;

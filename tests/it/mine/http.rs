@@ -10,6 +10,10 @@ use nipworker_tests::{
     wait::eventually,
 };
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const END: Duration = Duration::from_secs(60);
 
@@ -125,6 +129,16 @@ async fn a_deleted_job_ends_at_once_and_its_count_is_final() {
     assert_eq!(delete(&daemon, &path).await.json()["outcome"], outcome, "a second DELETE");
 }
 
+/// Asks for the progress of a job, reads how the answer begins, and leaves.
+async fn look_on(daemon: &Daemon, path: &str) -> [u8; 12] {
+    let request = format!("GET {path}/progress HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut stream = TcpStream::connect(&daemon.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    first
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_its_stream_leaves_the_job_and_nothing_else() {
     let _turn = turn::beside_others().await;
@@ -132,20 +146,12 @@ async fn a_client_that_leaves_its_stream_leaves_the_job_and_nothing_else() {
     let (_, path) = start(&daemon, json!({ "event": event("left"), "difficulty_bits": 64 })).await;
     // More than may look on at a time: each must give its place back.
     for _ in 0..80 {
-        let request = format!("GET {path}/progress HTTP/1.1\r\nHost: x\r\n\r\n");
-        let mut stream = tokio::net::TcpStream::connect(&daemon.address).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-        let mut first = [0; 12];
-        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
         // A place may be given back only after its next event finds nobody.
+        let first = look_on(&daemon, &path).await;
         assert!([&b"HTTP/1.1 200"[..], b"HTTP/1.1 429"].contains(&&first[..]), "{first:?}");
     }
     eventually("a place to look on", END, async || {
-        let request = format!("GET {path}/progress HTTP/1.1\r\n");
-        let looking = http::request(&daemon.address, &request, b"");
-        let looked = tokio::time::timeout(Duration::from_millis(300), looking).await;
-        // It streams, so that there is no end to wait for; a refusal has one.
-        looked.is_err().then_some(())
+        (look_on(&daemon, &path).await == *b"HTTP/1.1 200").then_some(())
     })
     .await;
     assert_eq!(get(&daemon, &path).await.json()["state"], "running");
