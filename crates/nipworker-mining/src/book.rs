@@ -44,6 +44,8 @@ pub struct Acknowledged {
 
 /// Jobs, the workloads they are made of, and the pool they run on.
 ///
+/// Dropping it cancels the jobs that have not ended.
+///
 /// All methods work from any thread and return without waiting for a mining thread, except those
 /// that start or stop the pool.
 #[derive(Default)]
@@ -62,6 +64,16 @@ impl std::fmt::Debug for JobBook {
             .field("jobs", &inner.jobs.len())
             .field("pool", &inner.pool)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for JobBook {
+    /// Ends the jobs that have not ended as cancelled, so that nobody waits for a book that is
+    /// gone. The threads end with the pool.
+    fn drop(&mut self) {
+        for job in self.in_order() {
+            job.cancel();
+        }
     }
 }
 

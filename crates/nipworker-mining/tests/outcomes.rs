@@ -194,3 +194,17 @@ fn rates_and_estimates_appear_while_it_runs() {
         progress.rate_1s > 0.0 && progress.rate_10s > 0.0 && progress.expected_p50_left.is_some()
     });
 }
+
+#[test]
+fn whoever_waits_for_a_job_hears_of_the_end_of_its_book() {
+    for pool_runs in [true, false] {
+        let book = book(2);
+        if !pool_runs {
+            book.stop_pool();
+        }
+        let job = book.submit(endless(1)).unwrap();
+        let waiting = std::thread::spawn(move || job.wait());
+        drop(book);
+        assert_eq!(waiting.join().unwrap(), Outcome::Cancelled, "pool runs: {pool_runs}");
+    }
+}
