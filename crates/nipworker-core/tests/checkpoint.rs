@@ -253,3 +253,27 @@ async fn without_a_file_nothing_is_kept_and_nothing_is_written() {
     assert!(client.jobs().is_empty());
     client.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_wait_for_the_file_share_its_writes_and_find_their_jobs_in_it() {
+    const JOBS: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.json");
+    let client = start(&file).await;
+    let mut waiting = Vec::new();
+    for number in 0..JOBS {
+        let job = client.mine(work(&format!("kept {number}")), 256).await.unwrap().detach();
+        let (client, file) = (client.clone(), file.clone());
+        waiting.push(tokio::task::spawn_blocking(move || {
+            assert!(client.keep_jobs());
+            let saved = saved(&file);
+            let jobs = saved["book"]["jobs"].as_array().unwrap();
+            assert!(jobs.iter().any(|kept| kept["id"] == job), "{job} is not in the file");
+        }));
+    }
+    for one in waiting {
+        one.await.unwrap();
+    }
+    client.close().await;
+    assert!(!client.keep_jobs(), "nothing is written any more");
+}

@@ -46,13 +46,12 @@ impl NostrClient {
 
     /// Has the jobs without an owner in the checkpoint file before it returns, so that not even a
     /// crash loses them or gives their numbers to others. Without it the file follows soon after.
-    /// Returns whether the configuration names a file. It blocks for the length of a write: in
+    /// Those who wait at the same time share a write. It blocks for the length of one: in
     /// asynchronous code it belongs on a thread for that.
     ///
-    /// # Errors
-    /// The file cannot be written; it is as it was before. [`ClientStatus`](crate::ClientStatus)
-    /// tells so too.
-    pub fn keep_jobs(&self) -> std::io::Result<bool> {
+    /// Returns `false` where the configuration names no file, it cannot be written (of which
+    /// [`ClientStatus`](crate::ClientStatus) has the reason), or the client is being closed.
+    pub fn keep_jobs(&self) -> bool {
         self.desk().keep()
     }
 

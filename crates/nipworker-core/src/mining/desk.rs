@@ -218,14 +218,10 @@ impl Desk {
         }
     }
 
-    /// Writes the checkpoint, if there is one, before it returns.
-    pub(crate) fn keep(&self) -> std::io::Result<bool> {
-        // Held meanwhile: once closed, the file is another process's, and was written last before.
-        let closed = lock(&self.closed);
-        match &self.keeper {
-            Some(keeper) if !*closed => keeper.save().map(|()| true),
-            other => Ok(other.is_some()),
-        }
+    /// Has the checkpoint written before it returns; `false` where there is none, it could not be
+    /// written, or the end came first.
+    pub(crate) fn keep(&self) -> bool {
+        self.keeper.as_ref().is_some_and(Keeper::save)
     }
 
     fn checkpoint_status(&self) -> Option<CheckpointStatus> {

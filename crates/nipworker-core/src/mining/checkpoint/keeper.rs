@@ -20,6 +20,9 @@ use crate::{
 /// since the last time.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
+/// How long somebody waits for a write: a disk that hangs must not hold everybody for ever.
+const SAVE_WAIT: Duration = Duration::from_secs(10);
+
 /// What became of the jobs in a file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(in crate::mining) struct Restored {
@@ -61,6 +64,8 @@ struct Shared {
     clock: UnixClock,
     wishes: Mutex<Wishes>,
     changed: Condvar,
+    /// Told when `done` has grown, and at the end.
+    answered: Condvar,
     status: Mutex<CheckpointStatus>,
     /// What the file holds, without what changes by itself; held while it is written.
     written: Mutex<Option<Saved>>,
@@ -70,6 +75,12 @@ struct Shared {
 struct Wishes {
     asked: bool,
     over: bool,
+    /// Writes that somebody waits for: how many were asked for, and of how many of those the
+    /// state was written or could not be.
+    waited_for: u64,
+    done: u64,
+    /// Whether the last of them could not be.
+    failed: bool,
 }
 
 impl Keeper {
@@ -115,6 +126,7 @@ impl Keeper {
             clock,
             wishes: Mutex::default(),
             changed: Condvar::new(),
+            answered: Condvar::new(),
             status: Mutex::new(status),
             written: Mutex::new(None),
         });
@@ -134,9 +146,23 @@ impl Keeper {
         self.shared.changed.notify_one();
     }
 
-    /// Writes the file before it returns, if something has changed.
-    pub(in crate::mining) fn save(&self) -> std::io::Result<()> {
-        self.shared.save().inspect_err(|error| self.shared.told(error))
+    /// Has the file written, if something has changed, and waits for that. However many wait, the
+    /// thread writes for all of them at once.
+    ///
+    /// Returns `false` when it could not be written, or the end came first, or it
+    /// takes longer than [`SAVE_WAIT`].
+    pub(in crate::mining) fn save(&self) -> bool {
+        let mut wishes = lock(&self.shared.wishes);
+        wishes.asked = true;
+        wishes.waited_for += 1;
+        let mine = wishes.waited_for;
+        self.shared.changed.notify_one();
+        let (wishes, _) = self
+            .shared
+            .answered
+            .wait_timeout_while(wishes, SAVE_WAIT, |wishes| wishes.done < mine && !wishes.over)
+            .unwrap_or_else(PoisonError::into_inner);
+        wishes.done >= mine && !wishes.failed
     }
 
     pub(in crate::mining) fn status(&self) -> CheckpointStatus {
@@ -156,6 +182,7 @@ impl Keeper {
     fn end(&self) {
         lock(&self.shared.wishes).over = true;
         self.shared.changed.notify_one();
+        self.shared.answered.notify_all();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -184,10 +211,14 @@ impl Shared {
                 return;
             }
             wishes.asked = false;
+            let waited_for = wishes.waited_for;
             drop(wishes);
-            if let Err(error) = self.save() {
-                self.told(&error);
-            }
+            let failed = self.save().inspect_err(|error| self.told(error)).is_err();
+            let mut wishes = lock(&self.wishes);
+            wishes.done = waited_for;
+            wishes.failed = failed;
+            drop(wishes);
+            self.answered.notify_all();
         }
     }
 

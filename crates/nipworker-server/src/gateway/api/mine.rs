@@ -62,7 +62,7 @@ pub(super) async fn start(
 /// `false` where no file is configured or it cannot be written, which the engine logs.
 async fn keep(gateway: &Arc<Gateway>) -> bool {
     let gateway = gateway.clone();
-    matches!(web::block(move || gateway.client.keep_jobs()).await, Ok(Ok(true)))
+    matches!(web::block(move || gateway.client.keep_jobs()).await, Ok(true))
 }
 
 /// Whether this gateway signs, and this event: found out before the work.
