@@ -36,6 +36,13 @@ impl RustNostr {
     }
 }
 
+/// Version of rust-nostr that this was built with, by the lock file.
+pub(crate) fn rust_nostr_version() -> &'static str {
+    const LOCK: &str = include_str!("../../Cargo.lock");
+    let after = LOCK.split_once("name = \"nostr\"\nversion = \"").map(|(_, after)| after);
+    after.and_then(|after| after.split('"').next()).unwrap_or("of unknown version")
+}
+
 /// What a good programmer writes first: the event is serialised once, the state of SHA-256 before
 /// the nonce is kept and cloned, and the digits are counted up in place.
 pub(crate) struct Template {

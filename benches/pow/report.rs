@@ -7,7 +7,7 @@ use nipworker_hash::Choice;
 
 use crate::NOTES;
 use crate::compare::{Effort, Figures, Miner, megahashes};
-use crate::peers::Node;
+use crate::peers::{Node, rust_nostr_version};
 use crate::residues::Residues;
 
 /// Everything that was measured.
@@ -98,7 +98,7 @@ impl Report<'_> {
             Miner::Search(kernel) => format!("nipworker, search, `{kernel}`"),
             Miner::Raw => format!("raw kernel `{}`", self.choice.kernel.name()),
             Miner::Template => "template + `sha2` midstate".to_owned(),
-            Miner::RustNostr => "rust-nostr 0.45.6".to_owned(),
+            Miner::RustNostr => format!("rust-nostr {}", rust_nostr_version()),
             Miner::NodeWorker(workers) => {
                 let node = version(|node| Some(&node.version));
                 format!("Node {node}, `createHash`, workers: {workers}")

@@ -6,7 +6,7 @@ use nipworker_benches::{median, per_cpu_second};
 
 use crate::note::Note;
 use crate::ours::Search;
-use crate::peers::{Node, RustNostr, Template};
+use crate::peers::{Node, RustNostr, Template, rust_nostr_version};
 use crate::plot::{LONGEST, Series};
 
 /// Up to here every length is measured, so every residue of 64.
@@ -31,7 +31,7 @@ pub(crate) fn sweep(rounds: usize, node: &Result<Node, String>) -> Vec<Series> {
     let mut series: Vec<Series> =
         kernels.iter().rev().map(|kernel| Series::ours(kernel.name())).collect();
     let template = add(&mut series, "template + sha2 midstate");
-    let rust_nostr = add(&mut series, "rust-nostr 0.45.6");
+    let rust_nostr = add(&mut series, &format!("rust-nostr {}", rust_nostr_version()));
     let node_worker = add(&mut series, "Node createHash");
     let nostr_tools = add(&mut series, "nostr-tools minePow");
 
