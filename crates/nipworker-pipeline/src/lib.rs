@@ -1,6 +1,6 @@
 //! What happens to an event between the wire and its readers.
 //!
-//! Two parts, both without I/O, clock or threads; what they need comes in, and what is to be done
+//! Three parts, all without I/O, clock or threads; what they need comes in, and what is to be done
 //! goes out as values.
 //!
 //! **[`Pipeline`]** takes raw texts from a relay or an importer through the checks, in this order:
@@ -35,6 +35,10 @@
 //! given is not given again while its id is remembered; beyond that bound a copy passes for new, and
 //! [`SubscriptionStats::forgotten`] says that the bound was reached.
 //!
+//! **[`kinds`]** and **[`content`]** read what an event says: a typed view for each kind that is
+//! known, and the mentions, links, emoji and invoices in its text. A view is derived: it can be
+//! made again from the event at any time.
+//!
 //! | limit | default | where |
 //! |---|---|---|
 //! | one event's text, tags, tag elements | 512 KiB, 10 000, 50 000 | [`EventLimits`] |
@@ -42,14 +46,18 @@
 //! | subscriptions | 4 096 | [`HubConfig::max_subscriptions`] |
 //! | events queued for a reader | 1 024 | [`HubConfig::queue_events`] |
 //! | delivered ids remembered per subscription | 28 672 newest rows of the cache; of others the last 28 672 to 57 344; 0.9 MB | [`HubConfig::seen_events`] |
+//! | blocks of a text; after them the rest is one block | 10 000, 0.7 MB | [`content::MAX_BLOCKS`] |
+//! | relay hints of a name | 8 | [`content::MAX_RELAY_HINTS`] |
 //!
-//! Sources: NIP-01 (events, filters, EOSE), NIP-40 (expiration).
+//! Sources: NIP-01 (events, filters, EOSE), NIP-40 (expiration); those of the views stand there.
 //!
 //! [`EventLimits`]: nipworker_protocol::EventLimits
 
+pub mod content;
 mod generations;
 mod hub;
 mod ingest;
+pub mod kinds;
 mod source;
 
 /// The base types that stand in this crate's interface.
