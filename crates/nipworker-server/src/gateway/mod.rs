@@ -32,9 +32,10 @@
 //! Errors are `{"error":{"code":"…","message":"…"}}`. What is posted as one event and not accepted
 //! has its outcome beside the error: 409 `superseded`, 410 `deleted`, 422 `invalid_event` or
 //! `expired`, 502 `no_relay_accepted`, 503 `store_failed` or `worker_failed`. A mining job is refused
-//! with 400 `invalid_json`, `invalid_request` or `invalid_event`, 403 `signing_off` or `foreign_origin`, 409 `no_signer`,
-//! 413 `too_large`, 422 `already_signed`, `other_author`, `out_of_range`, `too_difficult` or
-//! `refused`, 429 `too_many`, 503 `busy` or `stopping`.
+//! with 400 `invalid_json`, `invalid_request`, `invalid_event`, `invalid` (such as an event over the
+//! 128 KiB that can be mined) or `unsupported`, 403 `signing_off` or `foreign_origin`, 409
+//! `no_signer`, 413 `too_large`, 422 `already_signed`, `other_author`, `out_of_range` or
+//! `too_difficult`, 429 `too_many` with `Retry-After`, 503 `busy` or `stopping`.
 
 mod api;
 mod counters;
