@@ -1,15 +1,20 @@
 //! SIGTERM, SIGINT and SIGHUP: the first asks to stop, a second SIGTERM or SIGINT ends the
-//! process at once. A terminal that closes may send SIGHUP twice, so a second one says nothing.
+//! process at once. A terminal that closes may send SIGHUP twice, so a second one says nothing. What
+//! signals a process and then its group, as `timeout` does, means one request: signals that come
+//! within [`ONE_REQUEST`] count as one.
 //!
 //! They are taken on a thread of their own, so that the second one works even when everything
 //! else hangs.
 
-use std::{io, thread};
+use std::{io, thread, time::Duration};
 
 use tokio::sync::watch;
 
 /// What a process that is ended by signal `n` exits with: 128 + n.
 const EXIT_BY_SIGNAL: i32 = 128;
+
+/// Signals that come within this time of the first are the same request. The stop begins after it.
+const ONE_REQUEST: Duration = Duration::from_millis(50);
 
 /// Tells when the first signal came.
 #[derive(Debug, Clone)]
@@ -45,6 +50,12 @@ pub(crate) fn listen() -> io::Result<Signals> {
             };
             drop(ready.send(Ok(())));
             let (name, _) = sources.first().await;
+            let echoes = async {
+                loop {
+                    sources.second().await;
+                }
+            };
+            drop(tokio::time::timeout(ONE_REQUEST, echoes).await);
             first.send_replace(Some(name));
             let (_, number) = sources.second().await;
             std::process::exit(EXIT_BY_SIGNAL + number);
