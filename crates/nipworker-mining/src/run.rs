@@ -230,7 +230,7 @@ impl Job {
         state.phase = JobPhase::Suspended;
         self.tell(&mut state, None);
         drop(state);
-        // Looked for now: a pool that is started from here on finds the job suspended.
+        // Asked for only after the job is suspended: a pool that is started later finds it so.
         if let Some(pool) = pool() {
             self.start_on(&pool)?;
         }

@@ -11,7 +11,9 @@ use std::{
 
 use redb::{Builder, Database};
 
-use crate::{OpenError, guard::caught, kv::prepare};
+use nipworker_store::guard::caught;
+
+use crate::{OpenError, kv::prepare};
 
 /// Makes an empty database at `path` unless something is there already.
 ///

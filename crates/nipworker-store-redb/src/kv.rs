@@ -9,14 +9,16 @@ use std::{
     },
 };
 
-use nipworker_store::{KvError, KvSnapshot, KvStats, KvStore, OrderedKv, StoreError, WriteBatch};
+use nipworker_store::{
+    KvError, KvSnapshot, KvStats, KvStore, OrderedKv, StoreError, WriteBatch,
+    guard::{caught, guarded},
+};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
 
 use crate::{
     OpenError,
     create::create_if_missing,
     error::{commit, storage, table, transaction},
-    guard::{caught, guarded},
     snapshot::Snapshot,
 };
 

@@ -26,7 +26,6 @@
 
 mod create;
 mod error;
-mod guard;
 mod kv;
 mod quarantine;
 mod snapshot;

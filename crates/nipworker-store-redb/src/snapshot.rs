@@ -5,10 +5,12 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use nipworker_store::{Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot};
+use nipworker_store::{
+    Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, guard::guarded,
+};
 use redb::{AccessGuard, Range, ReadOnlyTable};
 
-use crate::{error::storage, guard::guarded, kv::note};
+use crate::{error::storage, kv::note};
 
 /// One moment's view. It keeps the pages that it sees from being used again.
 pub(crate) struct Snapshot {

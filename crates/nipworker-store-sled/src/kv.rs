@@ -8,14 +8,16 @@ use std::{
     },
 };
 
-use nipworker_store::{KvError, KvSnapshot, KvStats, KvStore, OrderedKv, StoreError, WriteBatch};
+use nipworker_store::{
+    KvError, KvSnapshot, KvStats, KvStore, OrderedKv, StoreError, WriteBatch,
+    guard::{caught, guarded},
+};
 use sled::{Batch, Db, IVec};
 
 use crate::{
     OpenError,
     error::{io, told},
     folder::{COUNTER_FILE, Disk, is_locked, prepare},
-    guard::{caught, guarded},
     keys::encode,
     snapshot::Snapshot,
     versions::{Old, Versions},

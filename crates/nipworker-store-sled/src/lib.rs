@@ -69,7 +69,6 @@
 
 mod error;
 mod folder;
-mod guard;
 mod keys;
 mod kv;
 mod quarantine;

@@ -2,12 +2,13 @@
 
 use std::{cmp::Ordering, ops::Bound, sync::Arc, vec};
 
-use nipworker_store::{Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot};
+use nipworker_store::{
+    Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, guard::guarded,
+};
 use sled::IVec;
 
 use crate::{
     error::told,
-    guard::guarded,
     keys::{KeyBound, borrowed, decode, encode},
     kv::{Open, Shared},
 };

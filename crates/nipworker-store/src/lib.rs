@@ -9,6 +9,7 @@
 //! * [`KvStore`] implements it over any [`OrderedKv`]: replaceable and addressable events
 //!   (NIP-01), deletion requests (NIP-09), expiration (NIP-40), indexes and the query planner;
 //! * [`MemoryKv`] is the backend that forgets when the process ends;
+//! * [`guard`] turns the panics of a database engine into errors, for backends;
 //! * `conformance` (a feature) holds the suites that every backend runs.
 //!
 //! Units: times are unix seconds (`i64`), sizes are bytes. All calls block: they belong on a
@@ -36,6 +37,7 @@ mod cursor_memo;
 mod engine;
 mod error;
 mod event_store;
+pub mod guard;
 mod kv;
 mod position;
 

@@ -3,11 +3,12 @@
 //! [`ordered_kv_conformance!`](crate::ordered_kv_conformance) and
 //! [`event_store_conformance!`](crate::event_store_conformance) make one test of each rule, so
 //! that a report names what a backend breaks. Both take an expression that makes a fresh, empty
-//! instance. The functions panic when a rule is broken.
+//! instance. [`durable`] is for backends with a disk. The functions panic when a rule is broken.
 
 // A suite is test code that lives in the library so that other crates can run it.
 #![allow(clippy::unwrap_used)]
 
+pub mod durable;
 pub mod event_store;
 mod oracle;
 pub mod ordered_kv;

@@ -1,5 +1,5 @@
-//! redb asserts that what it reads makes sense. On a damaged file an assertion may fail where
-//! no error was foreseen; here that becomes an error like any other.
+//! Database engines assert that what they read makes sense. On a damaged file an assertion may fail
+//! where no error was foreseen; here that becomes an error like any other.
 
 use std::{
     any::Any,
@@ -9,21 +9,27 @@ use std::{
     thread,
 };
 
-use nipworker_store::KvError;
+use crate::KvError;
 
 /// Runs `work`; a panic in it is told as a corrupt database.
 ///
-/// What a panic leaves half done is not looked at again: the database is opened afresh before
-/// the next use.
-pub(crate) fn guarded<T>(
+/// What a panic leaves half done must not be looked at again: open the database afresh before the
+/// next use.
+///
+/// # Errors
+/// What `work` says; [`KvError::Corrupt`] when it panicked.
+pub fn guarded<T>(
     during: &'static str,
     work: impl FnOnce() -> Result<T, KvError>,
 ) -> Result<T, KvError> {
     caught(work).unwrap_or_else(|detail| Err(KvError::Corrupt { during, detail }))
 }
 
-/// Runs `work`; a panic becomes its text.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs `work`; a panic becomes its text, and nothing is printed of it.
+///
+/// # Errors
+/// The text of the panic.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     quieten();
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
