@@ -3,7 +3,7 @@
 use std::{future::Future, path::Path};
 
 use nipworker_core::{
-    CheckpointFile, NostrClient,
+    CheckpointFile, NostrClient, Remine,
     protocol::{EventLimits, Filter, RelayUrl},
 };
 
@@ -144,6 +144,11 @@ impl Embedded {
         let Loaded { mut config, .. } = loaded;
         // The jobs in it are the daemon's to go on with.
         config.engine.miner.checkpoint = CheckpointFile::Off;
+        let mines = config.engine.miner.remine != Remine::Off && !config.engine.relays.is_empty();
+        if !mines && config.engine.miner.kernel == "auto" {
+            // To measure the kernels takes longer than most questions.
+            config.engine.miner.kernel = "portable".to_owned();
+        }
         let data = config.data_dir();
         std::fs::create_dir_all(&data).map_err(|error| {
             Failure::because(format_args!(
