@@ -255,9 +255,19 @@ async fn each_kernel_can_be_forced_and_an_unknown_one_is_refused_with_the_known(
 async fn bench_gives_figures_that_agree_with_each_other() {
     let _turn = turn::alone().await;
     let home = Home::new();
-    let ended = home.run(&["bench", "--seconds", "3", "--threads", "2", "--json"], "");
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let report = json_of(&ended);
+    // Two rates of one kernel are taken one after the other: where other programs take the processor
+    // between them they differ, so that a run is repeated. A wrong figure is wrong in every run.
+    let mut runs = 0;
+    let report = loop {
+        let ended = home.run(&["bench", "--seconds", "3", "--threads", "2", "--json"], "");
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let report = json_of(&ended);
+        runs += 1;
+        match contradiction(&report) {
+            None => break report,
+            Some(found) => assert!(runs < 5, "in each of {runs} runs, at last: {found}"),
+        }
+    };
     let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value} in {report}"));
     let kernels = report["kernels"].as_array().expect("kernels");
     assert!(kernels.iter().any(|kernel| kernel["name"] == "portable"), "{report}");
@@ -270,10 +280,8 @@ async fn bench_gives_figures_that_agree_with_each_other() {
             let (raw, mined) = (number(raw), number(mined));
             // From a slow build to more than any processor of today does.
             assert!((1e5..1e9).contains(&raw), "{kernel}");
-            let share = mined / raw;
-            assert!((0.05..1.5).contains(&share), "a search is not its kernel: {kernel}");
+            assert!(mined > 0.0, "{kernel}");
         }
-        assert!(number(&raw[0]) > 1.5 * number(&raw[1]), "one block beside five: {kernel}");
         for (ns, rate) in figures("raw_ns_per_hash").iter().zip(&raw) {
             assert!((number(ns) * number(rate) / 1e9 - 1.0).abs() < 0.01, "{kernel}");
         }
@@ -295,4 +303,22 @@ async fn bench_gives_figures_that_agree_with_each_other() {
         let name = kernel["name"].as_str().unwrap();
         assert!(text.stdout.contains(name), "{name} is not in {}", text.stdout);
     }
+}
+
+/// What in a report cannot be true of one kernel, if anything.
+fn contradiction(report: &Value) -> Option<String> {
+    for kernel in report["kernels"].as_array()? {
+        let rate = |name: &str, at: usize| kernel[name][at].as_f64().unwrap_or(f64::NAN);
+        for at in [0, 1] {
+            let share = rate("mined_per_cpu_second", at) / rate("raw_per_cpu_second", at);
+            if !(0.05..1.5).contains(&share) {
+                return Some(format!("a search is not its kernel: {kernel}"));
+            }
+        }
+        let (short, long) = (rate("raw_per_cpu_second", 0), rate("raw_per_cpu_second", 1));
+        if short.partial_cmp(&(1.5 * long)) != Some(std::cmp::Ordering::Greater) {
+            return Some(format!("one block beside five: {kernel}"));
+        }
+    }
+    None
 }
