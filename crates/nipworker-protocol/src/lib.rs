@@ -39,7 +39,8 @@ pub use event::{Event, EventError, EventLimits, UnsignedEvent};
 pub use filter::{Filter, FilterError, FilterLimits, SingleLetterTag};
 pub use kind::{Coordinate, KindClass, kinds};
 pub use message::{
-    ClientMessage, MachinePrefix, MessageError, RelayMessage, SUBSCRIPTION_ID_MAX_CHARS,
+    ClientMessage, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,
+    SUBSCRIPTION_ID_MAX_CHARS,
 };
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use tag::Tag;

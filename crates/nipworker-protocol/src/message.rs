@@ -1,4 +1,4 @@
-//! Frames between clients and relays (NIP-01, NIP-42, NIP-45).
+//! Frames between clients and relays (NIP-01, NIP-42, NIP-45, NIP-77).
 //!
 //! An event inside a frame stays text ([`serde_json::value::RawValue`]) so that it is decoded
 //! once, under limits, by whoever answers for it.
@@ -12,6 +12,9 @@ use crate::{Event, EventId, Filter, event::is_json};
 
 /// Longest subscription id in characters (NIP-01).
 pub const SUBSCRIPTION_ID_MAX_CHARS: usize = 64;
+
+/// Longest negentropy message (NIP-77) in bytes; as hex it takes twice as many characters.
+pub const NEG_MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Why a frame is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +124,27 @@ pub enum ClientMessage {
     },
     /// Answer to an authentication challenge (NIP-42); the event's JSON text.
     Auth(Box<RawValue>),
+    /// Begin to reconcile the events that answer a filter (NIP-77).
+    NegOpen {
+        /// The client's name for it.
+        subscription: String,
+        /// What is reconciled.
+        filter: Filter,
+        /// The first negentropy message.
+        message: Vec<u8>,
+    },
+    /// The next step of a reconciliation (NIP-77).
+    NegMsg {
+        /// The client's name for it.
+        subscription: String,
+        /// The negentropy message.
+        message: Vec<u8>,
+    },
+    /// End a reconciliation (NIP-77).
+    NegClose {
+        /// The client's name for it.
+        subscription: String,
+    },
 }
 
 /// What a relay says to a client.
@@ -167,6 +191,20 @@ pub enum RelayMessage {
         count: u64,
         /// Whether the number is an estimate.
         approximate: bool,
+    },
+    /// The next step of a reconciliation (NIP-77).
+    NegMsg {
+        /// Subscription.
+        subscription: String,
+        /// The negentropy message.
+        message: Vec<u8>,
+    },
+    /// The relay will not reconcile, or not go on with it (NIP-77).
+    NegErr {
+        /// Subscription.
+        subscription: String,
+        /// Reason with a machine-readable prefix: `blocked:` or `closed:`.
+        message: String,
     },
 }
 
@@ -234,6 +272,30 @@ fn take_filters(parts: &mut Parts<'_>, kind: &'static str) -> Result<Vec<Filter>
     Ok(filters)
 }
 
+/// A negentropy message: hex in either case, at most [`NEG_MESSAGE_MAX_BYTES`].
+fn take_neg(parts: &mut Parts<'_>, kind: &'static str) -> Result<Vec<u8>, MessageError> {
+    let text: String = take(parts, kind, "message")?;
+    let malformed = |problem| MessageError::Malformed { kind, problem };
+    if text.is_empty() {
+        return Err(malformed("message is empty".to_owned()));
+    }
+    if text.len() / 2 > NEG_MESSAGE_MAX_BYTES {
+        return Err(malformed(format!(
+            "message has {} bytes, allowed are {NEG_MESSAGE_MAX_BYTES}",
+            text.len() / 2
+        )));
+    }
+    hex::decode(text).map_err(|error| malformed(format!("message is not hex: {error}")))
+}
+
+/// Nothing may follow.
+fn end(parts: &Parts<'_>, kind: &'static str) -> Result<(), MessageError> {
+    match parts.len() {
+        0 => Ok(()),
+        more => Err(MessageError::Malformed { kind, problem: format!("{more} parts too many") }),
+    }
+}
+
 impl ClientMessage {
     /// Reads a frame.
     ///
@@ -254,8 +316,41 @@ impl ClientMessage {
                 filters: take_filters(parts, "COUNT")?,
             },
             "AUTH" => Self::Auth(take_raw(parts, "AUTH", "event")?),
+            "NEG-OPEN" => {
+                let subscription = take_subscription(parts, "NEG-OPEN")?;
+                let filter = take(parts, "NEG-OPEN", "filter")?;
+                let message = take_neg(parts, "NEG-OPEN")?;
+                end(parts, "NEG-OPEN")?;
+                Self::NegOpen { subscription, filter, message }
+            }
+            "NEG-MSG" => {
+                let subscription = take_subscription(parts, "NEG-MSG")?;
+                let message = take_neg(parts, "NEG-MSG")?;
+                end(parts, "NEG-MSG")?;
+                Self::NegMsg { subscription, message }
+            }
+            "NEG-CLOSE" => {
+                let subscription = take_subscription(parts, "NEG-CLOSE")?;
+                end(parts, "NEG-CLOSE")?;
+                Self::NegClose { subscription }
+            }
             _ => return Err(MessageError::UnknownType(kind)),
         })
+    }
+
+    /// The frame that begins to reconcile what answers `filter` (NIP-77).
+    pub fn neg_open_frame(subscription: &str, filter: &Filter, message: &[u8]) -> String {
+        json(&("NEG-OPEN", subscription, filter, hex::encode(message)))
+    }
+
+    /// The frame with the next step of a reconciliation (NIP-77).
+    pub fn neg_msg_frame(subscription: &str, message: &[u8]) -> String {
+        json(&("NEG-MSG", subscription, hex::encode(message)))
+    }
+
+    /// The frame that ends a reconciliation (NIP-77).
+    pub fn neg_close_frame(subscription: &str) -> String {
+        json(&("NEG-CLOSE", subscription))
     }
 
     /// The frame that publishes `event`.
@@ -343,6 +438,17 @@ impl RelayMessage {
                 let Answer { count, approximate } = take(parts, "COUNT", "answer")?;
                 Self::Count { subscription, count, approximate }
             }
+            "NEG-MSG" => {
+                let subscription = take(parts, "NEG-MSG", "subscription id")?;
+                let message = take_neg(parts, "NEG-MSG")?;
+                end(parts, "NEG-MSG")?;
+                Self::NegMsg { subscription, message }
+            }
+            // Some relays say more than the reason; what follows is of no use.
+            "NEG-ERR" => Self::NegErr {
+                subscription: take(parts, "NEG-ERR", "subscription id")?,
+                message: take(parts, "NEG-ERR", "reason")?,
+            },
             _ => return Err(MessageError::UnknownType(kind)),
         })
     }
@@ -363,6 +469,10 @@ impl RelayMessage {
                 }
                 json(&("COUNT", subscription, answer))
             }
+            Self::NegMsg { subscription, message } => {
+                json(&("NEG-MSG", subscription, hex::encode(message)))
+            }
+            Self::NegErr { subscription, message } => json(&("NEG-ERR", subscription, message)),
         }
     }
 

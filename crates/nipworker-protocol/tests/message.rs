@@ -5,8 +5,8 @@ mod common;
 
 use common::{any_event, event, text};
 use nipworker_protocol::{
-    ClientMessage, Event, EventId, EventLimits, Filter, MachinePrefix, MessageError, RelayMessage,
-    SUBSCRIPTION_ID_MAX_CHARS,
+    ClientMessage, Event, EventId, EventLimits, Filter, MachinePrefix, MessageError,
+    NEG_MESSAGE_MAX_BYTES, RelayMessage, SUBSCRIPTION_ID_MAX_CHARS,
 };
 use proptest::prelude::*;
 
@@ -110,7 +110,7 @@ fn what_is_no_message_is_told_apart() {
         assert_eq!(ClientMessage::parse(frame).unwrap_err(), MessageError::NotAMessage, "{frame}");
     }
     let unknown = |name: &str| MessageError::UnknownType(name.to_owned());
-    assert_eq!(RelayMessage::parse(r#"["NEG-MSG","s","00"]"#).unwrap_err(), unknown("NEG-MSG"));
+    assert_eq!(RelayMessage::parse(r#"["HELLO","s","00"]"#).unwrap_err(), unknown("HELLO"));
     assert_eq!(RelayMessage::parse(r#"["REQ","s",{}]"#).unwrap_err(), unknown("REQ"));
     assert_eq!(ClientMessage::parse(r#"["EOSE","s"]"#).unwrap_err(), unknown("EOSE"));
     assert_eq!(ClientMessage::parse(r#"["req","s",{}]"#).unwrap_err(), unknown("req"));
@@ -216,6 +216,88 @@ fn machine_prefixes_survive_and_others_are_none() {
     }
 }
 
+#[test]
+fn steps_of_a_reconciliation_pass_through_frames_unchanged() {
+    let (name, filter, bytes) = ("n1", Filter::new().kinds([1]), vec![0x61, 0x00, 0xff]);
+    match ClientMessage::parse(&ClientMessage::neg_open_frame(name, &filter, &bytes)).unwrap() {
+        ClientMessage::NegOpen { subscription, filter: got, message } => {
+            assert_eq!((subscription.as_str(), got, message), (name, filter, bytes.clone()));
+        }
+        other => panic!("{other:?}"),
+    }
+    match ClientMessage::parse(&ClientMessage::neg_msg_frame(name, &bytes)).unwrap() {
+        ClientMessage::NegMsg { subscription, message } => {
+            assert_eq!((subscription.as_str(), message), (name, bytes.clone()));
+        }
+        other => panic!("{other:?}"),
+    }
+    match ClientMessage::parse(&ClientMessage::neg_close_frame(name)).unwrap() {
+        ClientMessage::NegClose { subscription } => assert_eq!(subscription, name),
+        other => panic!("{other:?}"),
+    }
+    let said = RelayMessage::NegMsg { subscription: name.to_owned(), message: bytes.clone() };
+    assert_eq!(said.to_frame(), r#"["NEG-MSG","n1","6100ff"]"#);
+    for frame in [said.to_frame(), r#"["NEG-MSG","n1","6100FF"]"#.to_owned()] {
+        match RelayMessage::parse(&frame).unwrap() {
+            RelayMessage::NegMsg { subscription, message } => {
+                assert_eq!((subscription.as_str(), &message), (name, &bytes));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let frame = r#"["NEG-ERR","n1","blocked: this query is too big"]"#;
+    match RelayMessage::parse(frame).unwrap() {
+        RelayMessage::NegErr { subscription, message } => {
+            assert_eq!((&*subscription, &*message), (name, "blocked: this query is too big"));
+            assert_eq!(RelayMessage::NegErr { subscription, message }.to_frame(), frame);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_reconciliation_frame_that_is_not_exact_is_refused() {
+    let long = "00".repeat(NEG_MESSAGE_MAX_BYTES + 1);
+    let problem = |error: MessageError| match error {
+        MessageError::Malformed { problem, .. } => problem,
+        other => panic!("{other:?}"),
+    };
+    for (parts, words) in [
+        (r#""n""#, "message is missing"),
+        (r#""n","""#, "message is empty"),
+        (r#""n","6""#, "not hex"),
+        (r#""n","6g""#, "not hex"),
+        (r#""n",61"#, "message"),
+        (r#""n","61","61""#, "1 parts too many"),
+        (r#"7,"61""#, "subscription id"),
+    ] {
+        let frame = format!(r#"["NEG-MSG",{parts}]"#);
+        for error in [
+            RelayMessage::parse(&frame).map(drop).unwrap_err(),
+            ClientMessage::parse(&frame).map(drop).unwrap_err(),
+        ] {
+            let problem = problem(error);
+            assert!(problem.contains(words), "{frame}: {problem}");
+        }
+    }
+    let frame = format!(r#"["NEG-MSG","n","{long}"]"#);
+    let error = problem(RelayMessage::parse(&frame).map(drop).unwrap_err());
+    assert!(error.contains("1048577 bytes"), "{error}");
+    for frame in [
+        r#"["NEG-OPEN","n"]"#,
+        r#"["NEG-OPEN","n",{"kinds":"x"},"61"]"#,
+        r#"["NEG-OPEN","n",{}]"#,
+        r#"["NEG-OPEN","",{},"61"]"#,
+        r#"["NEG-CLOSE"]"#,
+        r#"["NEG-CLOSE","n","more"]"#,
+    ] {
+        assert!(ClientMessage::parse(frame).is_err(), "{frame}");
+    }
+    for frame in [r#"["NEG-ERR","n"]"#, r#"["NEG-ERR","n",null]"#, r#"["NEG-OPEN","n",{},"61"]"#] {
+        assert!(RelayMessage::parse(frame).is_err(), "{frame}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_frame_or_an_error(frame in ".{0,200}") {
@@ -227,6 +309,7 @@ proptest! {
     fn any_json_after_a_known_type_is_a_frame_or_an_error(
         kind in prop::sample::select(vec![
             "EVENT", "REQ", "CLOSE", "COUNT", "AUTH", "OK", "EOSE", "CLOSED", "NOTICE",
+            "NEG-OPEN", "NEG-MSG", "NEG-CLOSE", "NEG-ERR",
         ]),
         parts in proptest::collection::vec(
             prop::sample::select(vec![

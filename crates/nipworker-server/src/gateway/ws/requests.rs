@@ -80,6 +80,16 @@ pub(super) fn read(
             Ok(Request::Count { subscription, filters })
         }
         Ok(ClientMessage::Close { subscription }) => Ok(Request::Close { subscription }),
+        Ok(
+            ClientMessage::NegOpen { subscription, .. }
+            | ClientMessage::NegMsg { subscription, .. }
+            | ClientMessage::NegClose { subscription },
+        ) => {
+            // A client that is told so at once asks in another way.
+            let message = MachinePrefix::Blocked.message("this relay does not reconcile (NIP-77)");
+            let answer = RelayMessage::NegErr { subscription, message };
+            Err(Refused { answer, fault: Fault::Unknown })
+        }
         Ok(_) => Err(Refused {
             answer: RelayMessage::Notice(
                 MachinePrefix::Unsupported.message("this relay asks for no authentication"),
