@@ -5,7 +5,7 @@ use std::{fmt, ops::ControlFlow};
 use nipworker_protocol::{Event, EventId, Filter, Verified};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, StoreError};
+use crate::{Cursor, Position, StoreError};
 
 /// Events that one page holds at most; a larger request is lowered to it.
 pub const PAGE_EVENTS_MAX: usize = 5_000;
@@ -53,6 +53,27 @@ pub trait EventStore: Send + Sync {
     /// # Errors
     /// As [`EventStore::query`].
     fn count(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError>;
+
+    /// Where the events of [`EventStore::query`] stand, without the events: the first `max`, newest
+    /// first. 40 bytes each, which is what a reconciliation (NIP-77) compares.
+    ///
+    /// # Errors
+    /// As [`EventStore::query`].
+    fn ids(&self, filters: &[Filter], max: usize, now: i64) -> Result<Vec<Position>, StoreError> {
+        let mut found: Vec<Position> = Vec::new();
+        let mut after = None;
+        while found.len() < max {
+            let max_events = PAGE_EVENTS_MAX.min(max - found.len());
+            let request = PageRequest { max_events, after, ..PageRequest::default() };
+            let page = self.query(filters, &request, now)?;
+            found.extend(page.events.iter().map(|event| Position::of(event)));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(found)
+    }
 
     /// The event with this id, if it is kept and has not expired.
     ///

@@ -2,9 +2,11 @@
 //!
 //! `keys` says how things are laid out, `row` how an event is written, `put` decides what
 //! becomes of an event, `plan` picks an index for a filter, `stream` reads indexes in the order
-//! of answers, `walk` merges the filters of a query, `check` compares indexes with events.
+//! of answers, `walk` merges the filters of a query, `ids` leaves
+//! the events out, `check` compares indexes with events.
 
 mod check;
+mod ids;
 mod keys;
 mod matcher;
 mod plan;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    check, keys,
+    check, ids, keys,
     put::{Changes, number, position_of},
     row::Row,
     walk::{Limits, Walk, recount},
@@ -163,6 +163,10 @@ impl EventStore for KvStore {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)
+    }
+
+    fn ids(&self, filters: &[Filter], max: usize, now: i64) -> Result<Vec<Position>, StoreError> {
+        ids::ids(&*self.kv.snapshot()?, filters, max, now)
     }
 
     fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<Event>>, StoreError> {
