@@ -6,7 +6,7 @@ use nipworker_protocol::RelayUrl;
 use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing};
 use serde::Serialize;
 
-use crate::book::Told;
+use crate::{Reconciled, book::Told};
 
 /// The time, given with each input. It never runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct DeliveryId(pub(crate) u64);
 /// Names one publish; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublishId(pub(crate) u64);
+
+/// Names one reconciliation; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReconcileId(pub(crate) u64);
 
 /// Something to be done. Effects of one relay are in order.
 #[derive(Debug)]
@@ -83,6 +87,13 @@ pub enum Effect {
         publish: PublishId,
         /// One for each relay, in the order in which they answered.
         receipts: Vec<Receipt>,
+    },
+    /// A reconciliation is over, in one way or another.
+    Reconciled {
+        /// Which.
+        reconcile: ReconcileId,
+        /// What it found.
+        result: Reconciled,
     },
 }
 

@@ -23,6 +23,9 @@
 //!   sent before is not yet [delivered](RelayPool::delivered).
 //! * **A refusal is understood.** What a relay that refused an event for too little work demands is
 //!   read from its words and from its information document. See [`WorkDemand`].
+//! * **Only what differs is asked for.** What both sides have is compared by NIP-77
+//!   ([`RelayPool::reconcile`]). A relay that cannot, will not, or never ends is found out within a
+//!   bounded time, and the result says which it was: see [`ReconcileEnd`].
 //! * **A replaced socket is deaf.** Each connection has a [`ConnectionId`]; what an older one
 //!   still reports changes nothing.
 //!
@@ -32,13 +35,14 @@
 //! This crate must not know actors, runtimes, sockets, or what an event means: events stay text.
 //!
 //! Units: [`Now::monotonic`] is the time since any fixed start, [`Now::unix`] and `created_at` are
-//! unix seconds, sizes are bytes. Sources: NIP-01, NIP-11, NIP-13.
+//! unix seconds, sizes are bytes. Sources: NIP-01, NIP-11, NIP-13, NIP-77.
 
 mod backoff;
 mod book;
 mod config;
 mod effect;
 mod pool;
+mod reconcile;
 mod request;
 mod resume;
 mod session;
@@ -50,8 +54,13 @@ pub use book::{BookLease, RelayBook};
 pub use config::{ConfigError, RelayConfig};
 pub use effect::{
     ConnectionId, Delivery, DeliveryId, Effect, Loss, Now, PublishId, Receipt, ReceiptStatus,
+    ReconcileId,
 };
 pub use pool::RelayPool;
+pub use reconcile::{
+    MAX_BARREN_ROUNDS, MAX_HELD_EVENTS, MAX_NEEDED_IDS, MAX_ROUNDS, NEG_FRAME_BYTES,
+    RECONCILE_DEADLINE, RECONCILE_IDLE, ReconcileEnd, ReconcileRequest, Reconciled,
+};
 pub use request::{OpenRequest, PublishRequest, RequestError};
 pub use resume::resume_filters;
 pub use stats::{LinkState, RelayReport};

@@ -11,18 +11,20 @@ use nipworker_transport::{Incoming, TransportError};
 use serde_json::value::RawValue;
 
 use crate::{
-    BookLease, ConnectionId, Delivery, DeliveryId, Effect, Loss, Now, PublishId, Receipt,
-    ReceiptStatus, RelayBook, RelayConfig,
+    BookLease, ConnectionId, Delivery, DeliveryId, Effect, Loss, MAX_HELD_EVENTS, Now, PublishId,
+    Receipt, ReceiptStatus, ReconcileId, ReconcileRequest, RelayBook, RelayConfig,
     book::{BookedPart, BookedPublish, BookedRequest},
     effect::Out,
     request::{OpenRequest, PublishRequest, RequestError},
-    session::{Outbound, RelaySession, Subscription},
+    session::{Outbound, Reconciliation, RelaySession, Subscription},
 };
 
 /// Subscriptions open at once; further ones are refused.
 const MAX_SUBSCRIPTIONS: usize = 4_096;
 /// Publishes without an answer at once; further ones are refused.
 const MAX_UNANSWERED_PUBLISHES: usize = 4_096;
+/// Reconciliations under way at once, over all relays; further ones are refused.
+const MAX_RECONCILIATIONS: usize = 64;
 /// Longest time that a publish may wait for its answers.
 const MAX_PUBLISH_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -132,11 +134,58 @@ impl RelayPool {
         Ok((taken, effects))
     }
 
-    /// Closes a subscription; `false` when it is not open.
+    /// Closes a subscription, or ends a reconciliation; `false` when there is none of that name.
     pub fn close(&mut self, now: Now, subscription: &str) -> (bool, Vec<Effect>) {
         let mut known = false;
-        let effects = self.run(|pool, out| known = pool.close_everywhere(now, subscription, out));
+        let effects = self.run(|pool, out| {
+            known = pool.close_everywhere(now, subscription, out);
+            for session in pool.sessions.values_mut() {
+                known |= session.cancel_reconciliation(now, subscription, out);
+            }
+        });
         (known, effects)
+    }
+
+    /// Finds out which events only one side has (NIP-77). [`Effect::Reconciled`] follows, whatever
+    /// the relay does, within the request's deadline. One relay reconciles one filter after
+    /// another. One of the same name is replaced. It is not in the book: an owner that ends leaves
+    /// it to the asker to ask again.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Nothing was sent then.
+    pub fn reconcile(
+        &mut self,
+        now: Now,
+        request: ReconcileRequest,
+    ) -> Result<(ReconcileId, Vec<Effect>), RequestError> {
+        let relay = request.relay.clone();
+        if request.held.len() > MAX_HELD_EVENTS {
+            let got = request.held.len();
+            return Err(RequestError::TooManyHeld { got, limit: MAX_HELD_EVENTS });
+        }
+        let others = |session: &RelaySession| session.reconciliations_but(&request.name);
+        let under_way: usize = self.sessions.values().map(others).sum();
+        if under_way >= MAX_RECONCILIATIONS {
+            return Err(RequestError::TooManyReconciliations { limit: MAX_RECONCILIATIONS });
+        }
+        let session = self.sessions.get(&relay);
+        if session.is_some_and(|session| session.reconciles(&request.filter, &request.name)) {
+            return Err(RequestError::ReconcilesAlready { relay });
+        }
+        let mut reconcile = ReconcileId(0);
+        let effects = self.run(|pool, out| {
+            for session in pool.sessions.values_mut() {
+                session.cancel_reconciliation(now, &request.name, out);
+            }
+            reconcile = ReconcileId(out.next_id());
+            let task = Reconciliation::new(reconcile, request, now, pool.latest);
+            if pool.admit(now, &relay, out) {
+                pool.session(&relay, |session| session.reconcile(now, task, out));
+            } else {
+                task.not_connected(pool.full(), out);
+            }
+        });
+        Ok((reconcile, effects))
     }
 
     /// Sends an event to its relays. [`Effect::Receipts`] follows when each has answered or the

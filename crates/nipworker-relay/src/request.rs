@@ -52,6 +52,26 @@ pub enum RequestError {
         /// The limit.
         limit: usize,
     },
+    /// The same filter is being reconciled with the same relay.
+    #[error("this filter is being reconciled with {relay}")]
+    ReconcilesAlready {
+        /// The relay.
+        relay: RelayUrl,
+    },
+    /// Too many reconciliations are under way.
+    #[error("{limit} reconciliations are under way, which is the limit")]
+    TooManyReconciliations {
+        /// The limit.
+        limit: usize,
+    },
+    /// There is more to compare than is taken up.
+    #[error("{got} events to reconcile, the most is {limit}")]
+    TooManyHeld {
+        /// Number of events.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// Too many publishes wait for their answers.
     #[error("{limit} publishes wait for answers, which is the limit")]
     TooManyPublishes {
@@ -63,6 +83,12 @@ pub enum RequestError {
 impl RequestError {
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::TooManySubscriptions { .. } | Self::TooManyPublishes { .. })
+        matches!(
+            self,
+            Self::TooManySubscriptions { .. }
+                | Self::TooManyPublishes { .. }
+                | Self::TooManyReconciliations { .. }
+                | Self::ReconcilesAlready { .. }
+        )
     }
 }

@@ -13,6 +13,7 @@
 mod places;
 mod publishes;
 mod receive;
+mod reconcile;
 mod subscriptions;
 
 use std::{
@@ -25,11 +26,13 @@ use nipworker_protocol::RelayUrl;
 use nipworker_transport::{CloseFrame, Outgoing, TransportError};
 use rand::{SeedableRng, rngs::SmallRng};
 
-use self::places::Waiting;
-pub(crate) use self::{publishes::Outbound, subscriptions::Subscription};
+use self::{places::Waiting, reconcile::Reconciliations};
+pub(crate) use self::{
+    publishes::Outbound, reconcile::Reconciliation, subscriptions::Subscription,
+};
 use crate::{
     Backoff, ConnectionId, Delivery, DeliveryId, Effect, LinkState, Loss, Now, PublishId,
-    RelayConfig, effect::Out, stats::RelayStats,
+    ReconcileEnd, RelayConfig, effect::Out, stats::RelayStats,
 };
 
 /// How much longer than the transport's own limit an attempt may take.
@@ -58,6 +61,8 @@ pub(crate) struct RelaySession {
 
     publishes: BTreeMap<PublishId, Outbound>,
     publish_alarms: BTreeSet<(Duration, PublishId)>,
+
+    reconciliations: Reconciliations,
 
     /// What is to be handed on next.
     outbox: Vec<Delivery>,
@@ -129,6 +134,7 @@ impl RelaySession {
             alarms: BTreeSet::new(),
             publishes: BTreeMap::new(),
             publish_alarms: BTreeSet::new(),
+            reconciliations: Reconciliations::default(),
             outbox: Vec::new(),
             delivering: None,
             dirty: BTreeSet::new(),
@@ -237,6 +243,7 @@ impl RelaySession {
         }
         self.ring(now, out);
         self.expire_publishes(now, out);
+        self.expire_reconciliations(now, out);
         self.settle(now, out);
     }
 
@@ -250,7 +257,8 @@ impl RelaySession {
         let idle = self.idle_since.map(|since| since + self.config.idle_grace);
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let publish = self.publish_alarms.first().map(|(at, _)| *at);
-        [link, idle, alarm, publish].into_iter().flatten().min()
+        let reconciliation = self.reconciliation_alarm();
+        [link, idle, alarm, publish, reconciliation].into_iter().flatten().min()
     }
 
     /// Since when nothing needs this relay.
@@ -271,6 +279,7 @@ impl RelaySession {
     pub(crate) fn shut_down(&mut self, now: Now, out: &mut Out) {
         self.stopped = true;
         self.give_up_publishes(now, "shutting down", |_| true, out);
+        self.end_reconciliations(ReconcileEnd::Cancelled, "shutting down", out);
         self.close_link("shutting down", out);
     }
 
@@ -292,7 +301,10 @@ impl RelaySession {
         if self.stopped {
             return false;
         }
-        self.configured || !(self.subscriptions.is_empty() && self.publishes.is_empty())
+        self.configured
+            || !self.subscriptions.is_empty()
+            || !self.publishes.is_empty()
+            || self.reconciliations() > 0
     }
 
     fn current(&mut self, connection: ConnectionId) -> Option<&mut Up> {
@@ -342,6 +354,7 @@ impl RelaySession {
         self.stats.connected_since.set(u64::try_from(now.unix).unwrap_or_default());
         self.ask_all(now, out);
         self.send_all(out);
+        self.begin_reconciliation(now, out);
     }
 
     /// The connection, or the attempt, is over: everything on it is void, and the next attempt is
@@ -358,6 +371,7 @@ impl RelaySession {
         }
         self.stats.set_error(reason);
         self.forget_wire();
+        self.interrupt_reconciliation(reached, reason, out);
         let until = now.monotonic + self.backoff.next(&mut self.rng);
         self.stats.failures_in_a_row.set(self.backoff.failures().into());
         self.set_link(Link::Waiting { until, reached });
@@ -431,6 +445,7 @@ impl RelaySession {
             && !up.reading
         {
             up.reading = true;
+            self.reconciliations.prolong(now.monotonic.saturating_sub(up.heard));
             up.heard = now.monotonic;
             let connection = up.connection;
             out.effects.push(Effect::Read { relay: self.url.clone(), connection });

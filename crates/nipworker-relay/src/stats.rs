@@ -145,6 +145,10 @@ counters! {
     late_oks,
     /// Events that were given up because handing them on failed again and again.
     lost_events,
+    /// Reconciliations (NIP-77) that were asked for.
+    reconciliations,
+    /// Reconciliations that did not come to a complete end.
+    reconciliations_failed,
 }
 
 /// One number.

@@ -96,7 +96,7 @@ impl RelaySession {
         }
     }
 
-    /// No publish waits longer than until `latest`.
+    /// No publish, and no reconciliation, waits longer than until `latest`.
     pub(crate) fn hurry(&mut self, now: Now, latest: Duration, out: &mut Out) {
         self.publish_alarms.clear();
         for outbound in self.publishes.values_mut() {
@@ -104,6 +104,8 @@ impl RelaySession {
             self.publish_alarms.insert((outbound.deadline, outbound.publish));
         }
         self.expire_publishes(now, out);
+        self.reconciliations.hurry(latest);
+        self.expire_reconciliations(now, out);
         self.settle(now, out);
     }
 

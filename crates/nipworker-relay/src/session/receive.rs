@@ -93,12 +93,14 @@ impl RelaySession {
             Ok(RelayMessage::Closed { subscription, message }) => {
                 self.end_run(now, run);
                 self.closed(now, &subscription, &message);
+                self.neg_refused(now, &subscription, &message, out);
             }
             Ok(RelayMessage::Ok { id, accepted, message }) => {
                 self.answered(now, id, accepted, &message, out);
             }
             Ok(RelayMessage::Notice(message)) => {
                 self.end_run(now, run);
+                self.neg_notice(now, &message, out);
                 self.stats.notices.increment();
                 self.stats.set_notice(&message);
                 *notices += 1;
@@ -106,10 +108,21 @@ impl RelaySession {
                     self.outbox.push(Delivery::Notice { message: cut(&message) });
                 }
             }
+            Ok(RelayMessage::NegMsg { subscription, message }) => {
+                self.neg_message(now, &subscription, &message, text.len(), out);
+            }
+            Ok(RelayMessage::NegErr { subscription, message }) => {
+                self.neg_refused(now, &subscription, &message, out);
+            }
             // Types that this client does not use, and those of the future (NIP-01 lets them be
             // ignored).
             Ok(_) | Err(MessageError::UnknownType(_)) => self.stats.unknown_frames.increment(),
-            Err(_) => self.bad_frame(now, connection),
+            Err(error) => {
+                self.bad_frame(now, connection);
+                if matches!(error, MessageError::Malformed { kind: "NEG-MSG" | "NEG-ERR", .. }) {
+                    self.neg_garbled(now, &error.to_string(), out);
+                }
+            }
         }
     }
 

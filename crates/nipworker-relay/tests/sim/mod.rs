@@ -2,6 +2,8 @@
 //! each input what must always hold.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
 
+pub mod neg;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -13,7 +15,8 @@ use nipworker_protocol::{
 };
 use nipworker_relay::{
     ConnectionId, Delivery, DeliveryId, Effect, Filter, Loss, Now, OpenRequest, PublishId,
-    PublishRequest, Receipt, RelayBook, RelayConfig, RelayPool, RelayUrl,
+    PublishRequest, Receipt, ReconcileId, ReconcileRequest, Reconciled, RelayBook, RelayConfig,
+    RelayPool, RelayUrl, RequestError,
     transport::{Incoming, Outgoing, TransportError},
 };
 
@@ -53,6 +56,7 @@ pub struct SimRelay {
     pub stuck: bool,
     /// REQs that the relay ended by itself; a CLOSE may have been under way.
     pub ended: BTreeSet<String>,
+    pub neg: neg::NegSide,
     dialling: Option<ConnectionId>,
     seen: BTreeSet<ConnectionId>,
 }
@@ -75,6 +79,7 @@ impl SimRelay {
             cut: false,
             stuck: false,
             ended: BTreeSet::new(),
+            neg: neg::NegSide::default(),
             dialling: None,
             seen: BTreeSet::new(),
         }
@@ -139,7 +144,11 @@ impl SimRelay {
                     Manner::Silent | Manner::Cut => {}
                 }
             }
-            other => panic!("unexpected {other:?}"),
+            other => {
+                if let Some(answer) = self.neg.hear(other, &self.events) {
+                    self.inbox.push(Incoming::Text(answer));
+                }
+            }
         }
     }
 
@@ -183,6 +192,7 @@ impl SimRelay {
         self.cut = false;
         self.ended.clear();
         self.subscriptions.clear();
+        self.neg.hang_up();
         self.inbox.clear();
         self.reading = false;
     }
@@ -196,6 +206,7 @@ pub struct Sim {
     pub relays: BTreeMap<RelayUrl, SimRelay>,
     pub log: Vec<(RelayUrl, Delivery)>,
     pub receipts: BTreeMap<PublishId, Vec<Receipt>>,
+    pub reconciled: BTreeMap<ReconcileId, Reconciled>,
     pub hold_deliveries: bool,
     held: VecDeque<(RelayUrl, DeliveryId, Vec<Delivery>)>,
     serial: u64,
@@ -227,6 +238,7 @@ impl Sim {
             relays: (0..relays).map(|number| (url(number), SimRelay::new())).collect(),
             log: Vec::new(),
             receipts: BTreeMap::new(),
+            reconciled: BTreeMap::new(),
             hold_deliveries: false,
             held: VecDeque::new(),
             serial: 0,
@@ -318,14 +330,24 @@ impl Sim {
         id
     }
 
+    pub fn reconcile(&mut self, request: ReconcileRequest) -> Result<ReconcileId, RequestError> {
+        let (id, effects) = self.pool.reconcile(self.now(), request)?;
+        self.perform(effects);
+        Ok(id)
+    }
+
     /// The relay's process ends.
     pub fn kill(&mut self, number: usize) {
+        self.relay(number).up = false;
+        self.lose(number, &TransportError::Lost { reason: "reset".to_owned() });
+    }
+
+    /// The connection ends, the relay stays.
+    pub fn lose(&mut self, number: usize, error: &TransportError) {
         let relay = self.relay(number);
-        relay.up = false;
         if let Some(connection) = relay.connection {
             relay.hang_up();
-            let lost = TransportError::Lost { reason: "reset".to_owned() };
-            let effects = self.pool.lost(self.now(), &url(number), connection, &lost);
+            let effects = self.pool.lost(self.now(), &url(number), connection, error);
             self.perform(effects);
         }
     }
@@ -519,6 +541,10 @@ impl Sim {
             }
             Effect::Receipts { publish, receipts } => {
                 assert!(self.receipts.insert(publish, receipts).is_none(), "reported twice");
+                Vec::new()
+            }
+            Effect::Reconciled { reconcile, result } => {
+                assert!(self.reconciled.insert(reconcile, result).is_none(), "reported twice");
                 Vec::new()
             }
         }
