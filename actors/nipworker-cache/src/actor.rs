@@ -3,9 +3,10 @@
 use std::{convert::Infallible, future, sync::Arc, time::Duration};
 
 use nipworker_schema::{
-    AskRelaysT, CacheEdge, CacheMessageT, CloseReqT, CountStoredT, FailureCode, OpenReqT, PageT,
-    PersistT, PersistedT, QueryPageT, RelayEdge, RelayEdgeMessageT, RelaysAskedT, SendEventT,
-    SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT, SweepExpiredT, SweptT,
+    AskRelaysT, CacheEdge, CacheMessageT, CloseReqT, CountStoredT, FailureCode, OpenNegT, OpenReqT,
+    PageT, PersistT, PersistedT, PlacedT, QueryPageT, ReconcileStoredT, RelayEdge,
+    RelayEdgeMessageT, RelaysAskedT, SendEventT, SentT, StopAskingT, StoppedT, StoreAndSendT,
+    StoredCountT, StoredReconciledT, SweepExpiredT, SweptT,
 };
 use nipworker_store::{
     Attestation, CursorMemo, Event, EventId, EventStore, Filter, PageRequest, Position, StoreError,
@@ -48,6 +49,9 @@ pub const PAGE_EVENTS_DEFAULT: usize = 500;
 
 /// Longest wait for connections to open or close a subscription.
 pub const CONNECTIONS_ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Stored events that one reconciliation compares at most; what has more is refused.
+pub const RECONCILE_EVENTS_MAX: usize = 250_000;
 
 /// Wait for receipts beyond the time that the request gives the relays.
 pub const SEND_GRACE: Duration = Duration::from_secs(5);
@@ -141,6 +145,9 @@ impl Handler<CacheEdge> for CacheActor {
             Ok(CacheMessageT::SweepExpired(request)) => self.sweep_expired(&request, ctx),
             Ok(CacheMessageT::StoreAndSend(request)) => {
                 return self.store_and_send(*request, ctx);
+            }
+            Ok(CacheMessageT::ReconcileStored(request)) => {
+                return self.reconcile_stored(*request, ctx);
             }
             Ok(CacheMessageT::AskRelays(request)) => return self.ask_relays(*request),
             Ok(CacheMessageT::StopAsking(request)) => return self.stop_asking(*request),
@@ -289,6 +296,46 @@ impl CacheActor {
             other => {
                 Err(Unanswered { refused: "not sent", in_doubt: "no receipts came" }.refusal(other))
             }
+        })
+    }
+
+    fn reconcile_stored(
+        &self,
+        request: ReconcileStoredT,
+        ctx: &mut Context<Self>,
+    ) -> ResponseFuture<CacheEdge> {
+        let ReconcileStoredT { name, relay, filter, idle_ms, timeout_ms } = request;
+        let asked = match filters(vec![(*filter).clone()]) {
+            Ok(asked) => asked,
+            Err(refusal) => return ready(refusal.into()),
+        };
+        let held = match self.parts.store.ids(&asked, RECONCILE_EVENTS_MAX + 1, self.now()) {
+            Ok(held) if held.len() <= RECONCILE_EVENTS_MAX => held,
+            Ok(_) => {
+                let reason = format!(
+                    "more than {RECONCILE_EVENTS_MAX} stored events match, which is the most that \
+                     is reconciled at once; narrow the filter by `since` and `until`"
+                );
+                return ready(Refusal::new(FailureCode::Invalid, reason).into());
+            }
+            Err(error) => return ready(self.refusal(error, ctx).into()),
+        };
+        let count = held.len() as u64;
+        let held = held
+            .into_iter()
+            .map(|Position { created_at, id }| PlacedT { id: id.into(), created_at });
+        let request = OpenNegT { name, relay, filter, held: held.collect(), idle_ms, timeout_ms };
+        let limit = Duration::from_millis(timeout_ms).saturating_add(SEND_GRACE);
+        self.pass_on(RelayEdge::encode(request), limit, move |answer| match answer {
+            RelayEdgeMessageT::NegClosed(closed) => Ok(CacheEdge::encode(StoredReconciledT {
+                held: count,
+                differences: closed.differences,
+            })),
+            other => Err(Unanswered {
+                refused: "not reconciled",
+                in_doubt: "no end of the reconciliation came",
+            }
+            .refusal(other)),
         })
     }
 

@@ -19,6 +19,7 @@
 //! | `CountStored` | `StoredCount` | |
 //! | `SweepExpired` | `Swept` | |
 //! | `StoreAndSend` | `Sent` | commits, then asks connections to send |
+//! | `ReconcileStored` | `StoredReconciled` | has connections compare what is stored with a relay |
 //! | `AskRelays` | `RelaysAsked` | asks connections |
 //! | `StopAsking` | `Stopped` | asks connections |
 //!
@@ -32,6 +33,6 @@ mod reply;
 
 pub use actor::{
     BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT, MAILBOX,
-    PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RESTART, SEND_GRACE, SHUTDOWN, SWEEP_INTERVAL,
-    child_spec,
+    PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RECONCILE_EVENTS_MAX, RESTART, SEND_GRACE, SHUTDOWN,
+    SWEEP_INTERVAL, child_spec,
 };

@@ -11,16 +11,16 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, Running, SpawnHandle};
 use futures::{FutureExt, channel::oneshot};
 use nipworker_relay::{
-    ConnectionId, DeliveryId, Effect, Loss, PublishId, Receipt, RelayBook, RelayConfig, RelayPool,
-    RelayUrl,
+    ConnectionId, DeliveryId, Effect, Loss, PublishId, Receipt, ReconcileId, Reconciled, RelayBook,
+    RelayConfig, RelayPool, RelayUrl,
     transport::{
         CloseFrame, Connection, FrameSink, FrameStream, Incoming, Outgoing, TransportError,
         WebSocketTransport,
     },
 };
 use nipworker_schema::{
-    CloseReqT, IngestEdge, OpenReqT, RelayEdge, RelayEdgeMessageT, ReqClosedT, ReqOpenedT,
-    SendEventT,
+    CloseReqT, IngestEdge, OpenNegT, OpenReqT, RelayEdge, RelayEdgeMessageT, ReqClosedT,
+    ReqOpenedT, SendEventT,
 };
 use nipworker_supervision::{
     Address, ChildSpec, MailboxConfig, Recipient, RestartPolicy, Shutdown, StartContext, StopSignal,
@@ -83,6 +83,7 @@ pub struct Connections {
     links: HashMap<RelayUrl, Link>,
     tasks: Option<Tasks<Outcome>>,
     waiting: HashMap<PublishId, oneshot::Sender<Vec<Receipt>>>,
+    reconciling: HashMap<ReconcileId, oneshot::Sender<Reconciled>>,
     alarm: Option<(Duration, SpawnHandle)>,
 }
 
@@ -112,6 +113,7 @@ impl Connections {
             links: HashMap::new(),
             tasks: None,
             waiting: HashMap::new(),
+            reconciling: HashMap::new(),
             alarm: None,
         }
     }
@@ -144,6 +146,13 @@ impl Connections {
                         && asker.send(receipts).is_err()
                     {
                         tracing::debug!("nobody waits for the receipts of a publish any more");
+                    }
+                }
+                Effect::Reconciled { reconcile, result } => {
+                    if let Some(asker) = self.reconciling.remove(&reconcile)
+                        && asker.send(result).is_err()
+                    {
+                        tracing::debug!("nobody waits for the end of a reconciliation any more");
                     }
                 }
             }
@@ -255,6 +264,19 @@ impl Connections {
         let (known, effects) = self.pool.close(self.clock.now(), &message.subscription);
         self.perform(effects, ctx);
         RelayEdge::encode(ReqClosedT { known })
+    }
+
+    fn open_neg(
+        &mut self,
+        message: OpenNegT,
+        ctx: &mut Context<Self>,
+    ) -> Result<oneshot::Receiver<Reconciled>, Refusal> {
+        let request = edge::reconcile_request(message)?;
+        let (reconcile, effects) = self.pool.reconcile(self.clock.now(), request)?;
+        let (asker, answer) = oneshot::channel();
+        self.reconciling.insert(reconcile, asker);
+        self.perform(effects, ctx);
+        Ok(answer)
     }
 
     fn send_event(
@@ -398,6 +420,14 @@ impl Handler<RelayEdge> for Connections {
                 Ok(receipts) => {
                     return Box::pin(async move {
                         receipts.await.map_or_else(|_| edge::unfinished(), edge::receipts)
+                    });
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Ok(RelayEdgeMessageT::OpenNeg(message)) => match self.open_neg(*message, ctx) {
+                Ok(result) => {
+                    return Box::pin(async move {
+                        result.await.map_or_else(|_| edge::cut_short(), edge::reconciled)
                     });
                 }
                 Err(refusal) => Err(refusal),

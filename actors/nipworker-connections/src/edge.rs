@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use nipworker_relay::{
-    EventId, Filter, OpenRequest, PublishRequest, Receipt, ReceiptStatus, RelayUrl, RelayUrlError,
-    RequestError,
+    EventId, Filter, OpenRequest, PublishRequest, Receipt, ReceiptStatus, ReconcileEnd,
+    ReconcileRequest, Reconciled, RelayUrl, RelayUrlError, RequestError,
 };
 use nipworker_schema::{
-    EdgeError, EventReceiptsT, FailureCode, OpenReqT, ReceiptStatus as Status, ReceiptT, RelayEdge,
-    SendEventT,
+    Bytes32T, DifferencesT, EdgeError, EventReceiptsT, FailureCode, NegClosedT, OpenNegT, OpenReqT,
+    ReceiptStatus as Status, ReceiptT, ReconcileEnd as End, RelayEdge, SendEventT,
 };
 
 /// Why a message is refused.
@@ -78,6 +78,52 @@ pub(crate) fn receipts(receipts: Vec<Receipt>) -> RelayEdge {
         elapsed_ms: u64::try_from(receipt.elapsed.as_millis()).unwrap_or(u64::MAX),
     });
     RelayEdge::encode(EventReceiptsT { receipts: receipts.collect() })
+}
+
+pub(crate) fn reconcile_request(message: OpenNegT) -> Result<ReconcileRequest, Refusal> {
+    let held = message.held.into_iter().map(|placed| {
+        let id = EventId::from_bytes(placed.id.bytes);
+        (placed.created_at, id)
+    });
+    Ok(ReconcileRequest {
+        name: message.name,
+        relay: RelayUrl::parse(&message.relay)?,
+        filter: Filter::try_from(*message.filter)?,
+        held: held.collect(),
+        idle: time(message.idle_ms),
+        deadline: time(message.timeout_ms),
+    })
+}
+
+pub(crate) fn reconciled(result: Reconciled) -> RelayEdge {
+    let ids = |ids: Vec<EventId>| ids.into_iter().map(Bytes32T::from).collect();
+    let differences = DifferencesT {
+        end: match result.end {
+            ReconcileEnd::Complete => End::Complete,
+            ReconcileEnd::Notice => End::Notice,
+            ReconcileEnd::Refused => End::Refused,
+            ReconcileEnd::Silent => End::Silent,
+            ReconcileEnd::Garbled => End::Garbled,
+            ReconcileEnd::Endless => End::Endless,
+            ReconcileEnd::TooMany => End::TooMany,
+            ReconcileEnd::Disconnected => End::Disconnected,
+            ReconcileEnd::NotConnected => End::NotConnected,
+            ReconcileEnd::Deadline => End::Deadline,
+            _ => End::Cancelled,
+        },
+        message: result.message,
+        need: ids(result.need),
+        have: ids(result.have),
+        rounds: result.rounds,
+        bytes_sent: result.bytes_sent,
+        bytes_received: result.bytes_received,
+    };
+    RelayEdge::encode(NegClosedT { differences: Box::new(differences) })
+}
+
+/// The answer to a reconciliation whose worker ended before it.
+pub(crate) fn cut_short() -> RelayEdge {
+    RelayEdge::failed(FailureCode::Worker, "connections ended during the reconciliation", true)
 }
 
 /// The answer to an event whose worker ended before its relays had answered.

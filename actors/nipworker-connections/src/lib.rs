@@ -9,6 +9,7 @@
 //! | `OpenReq` | `ReqOpened`, or `Failed` |
 //! | `CloseReq` | `ReqClosed` |
 //! | `SendEvent` | `EventReceipts` when every relay has answered or the time is over |
+//! | `OpenNeg` | `NegClosed` when both sides' differences are known, or why they are not |
 //! | a relay's messages | [`IngestEdge`] questions to the parser, in order for each relay |
 //!
 //! * **Back-pressure:** a relay's socket is not read while the parser has not answered what came

@@ -11,7 +11,7 @@ use nipworker_supervision::prelude::*;
 use crate::{
     chores,
     client::{self, answer},
-    config::{MAX_AWAITING_RECEIPTS, MAX_IN_FLIGHT},
+    config::{MAX_AWAITING_RECEIPTS, MAX_IN_FLIGHT, MAX_RECONCILING},
     convert::{failed, invalid},
     in_flight::InFlight,
     ingest,
@@ -31,6 +31,7 @@ pub struct ParserActor {
     shared: Arc<Shared>,
     in_flight: InFlight,
     awaiting_receipts: InFlight,
+    reconciling: InFlight,
     chores: Option<JoinHandle<()>>,
 }
 
@@ -41,6 +42,7 @@ impl ParserActor {
             shared: Arc::new(Shared::new(parts)),
             in_flight: InFlight::default(),
             awaiting_receipts: InFlight::default(),
+            reconciling: InFlight::default(),
             chores: None,
         }
     }
@@ -160,6 +162,17 @@ impl Handler<ClientEdge> for ParserActor {
                     answer(counted)
                 })
             }
+            ClientMessageT::Reconcile(request) => {
+                if self.reconciling.count() >= MAX_RECONCILING {
+                    return now(ClientEdge::encode(too_many_reconciliations()));
+                }
+                let permit = self.reconciling.enter();
+                Box::pin(async move {
+                    let reconciled = client::reconcile(&shared, *request).await;
+                    drop(permit);
+                    answer(reconciled)
+                })
+            }
             _ => now(not_a_request().into()),
         };
         self.hold_back(ctx);
@@ -173,6 +186,11 @@ fn now<T: 'static>(answer: T) -> ResponseFuture<T> {
 
 fn not_a_request() -> FailedT {
     failed(FailureCode::Unsupported, "not a request", false)
+}
+
+fn too_many_reconciliations() -> FailedT {
+    let reason = format!("{MAX_RECONCILING} reconciliations are under way, which is the limit");
+    failed(FailureCode::Busy, reason, true)
 }
 
 fn too_many_publishes() -> FailedT {

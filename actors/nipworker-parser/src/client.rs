@@ -5,8 +5,8 @@ use std::time::Duration;
 use nipworker_pipeline::{CloseReason, Plan, Source, protocol::Event};
 use nipworker_schema::{
     CacheMessageT, ClientMessageT, CountStoredT, CountT, CountedT, FailedT, FailureCode, ImportT,
-    ImportedT, PublishT, PublishedT, PutOutcomeT, PutStatus, StoreAndSendT, SubscribeT,
-    UnsubscribeT, UnsubscribedT,
+    ImportedT, PublishT, PublishedT, PutOutcomeT, PutStatus, ReconcileStoredT, ReconcileT,
+    ReconciledT, StoreAndSendT, SubscribeT, UnsubscribeT, UnsubscribedT,
 };
 
 use crate::{
@@ -49,6 +49,22 @@ pub(crate) async fn count(shared: &Shared, request: CountT) -> Result<CountedT, 
     match shared.neighbours.cache(CountStoredT { filters: request.filters }).await? {
         CacheMessageT::StoredCount(stored) => Ok(CountedT { count: stored.count }),
         _ => Err(failed(FailureCode::Worker, "cache did not answer with a count", false)),
+    }
+}
+
+/// Compares what is stored with what a relay has.
+pub(crate) async fn reconcile(
+    shared: &Shared,
+    request: ReconcileT,
+) -> Result<ReconciledT, FailedT> {
+    let ReconcileT { name, relay, filter, idle_ms, timeout_ms } = request;
+    let request = ReconcileStoredT { name, relay, filter, idle_ms, timeout_ms };
+    let time = Duration::from_millis(timeout_ms);
+    match shared.neighbours.cache_with_time(request, time).await? {
+        CacheMessageT::StoredReconciled(reconciled) => {
+            Ok(ReconciledT { held: reconciled.held, differences: reconciled.differences })
+        }
+        _ => Err(failed(FailureCode::Worker, "cache did not answer with differences", false)),
     }
 }
 

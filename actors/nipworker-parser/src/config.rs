@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const MAX_IN_FLIGHT: usize = 64;
 /// Publishes that wait for relays at once.
 pub const MAX_AWAITING_RECEIPTS: usize = 1_024;
+/// Reconciliations with relays at once.
+pub const MAX_RECONCILING: usize = 64;
 /// Items of one batch that may each make a worker fail before the batch is given up.
 pub const MAX_BAD_ITEMS: usize = 3;
 /// Events of one page of the cache.

@@ -57,7 +57,7 @@ mod shared;
 
 pub use actor::{HANG_LIMIT, MAILBOX_CAPACITY, ParserActor};
 pub use config::{
-    IMPORT_CHUNK_TEXTS, MAX_AWAITING_RECEIPTS, MAX_BAD_ITEMS, MAX_IN_FLIGHT, PAGE_EVENTS,
-    ParserConfig, RETRY_DELAY,
+    IMPORT_CHUNK_TEXTS, MAX_AWAITING_RECEIPTS, MAX_BAD_ITEMS, MAX_IN_FLIGHT, MAX_RECONCILING,
+    PAGE_EVENTS, ParserConfig, RETRY_DELAY,
 };
 pub use shared::{ParserParts, UnixClock};

@@ -164,7 +164,8 @@ edge! {
     ClientEdge: ClientMessageT in ClientFrame / ClientFrameT, CLIENT_FRAME_IDENTIFIER;
     Subscribe(SubscribeT), Subscribed(SubscribedT), Unsubscribe(UnsubscribeT),
     Unsubscribed(UnsubscribedT), Publish(PublishT), Published(PublishedT), Import(ImportT),
-    Imported(ImportedT), Count(CountT), Counted(CountedT), Failed(FailedT),
+    Imported(ImportedT), Count(CountT), Counted(CountedT), Failed(FailedT), Reconcile(ReconcileT),
+    Reconciled(ReconciledT),
 }
 
 edge! {
@@ -189,6 +190,7 @@ edge! {
     AskRelays(AskRelaysT), RelaysAsked(RelaysAskedT), StopAsking(StopAskingT),
     Stopped(StoppedT), StoreAndSend(StoreAndSendT), Sent(SentT), CountStored(CountStoredT),
     StoredCount(StoredCountT), SweepExpired(SweepExpiredT), Swept(SweptT), Failed(FailedT),
+    ReconcileStored(ReconcileStoredT), StoredReconciled(StoredReconciledT),
 }
 
 edge! {
@@ -196,6 +198,7 @@ edge! {
     RelayEdge: RelayEdgeMessageT in RelayFrame / RelayFrameT, RELAY_FRAME_IDENTIFIER;
     OpenReq(OpenReqT), ReqOpened(ReqOpenedT), CloseReq(CloseReqT), ReqClosed(ReqClosedT),
     SendEvent(SendEventT), EventReceipts(EventReceiptsT), Failed(FailedT),
+    OpenNeg(OpenNegT), NegClosed(NegClosedT),
 }
 
 edge! {

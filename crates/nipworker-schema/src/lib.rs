@@ -67,13 +67,13 @@ pub use edge::{CacheEdge, ClientEdge, CryptoEdge, EDGE_VERSION, IngestEdge, Mine
 pub use error::EdgeError;
 
 pub use generated::{
-    Bytes32T, Bytes64T, EventT, FailedT, FailureCode, FilterT, PutOutcomeT, PutStatus,
-    ReceiptStatus, ReceiptT, TagFilterT, TagT, UnsignedEventT,
+    Bytes32T, Bytes64T, DifferencesT, EventT, FailedT, FailureCode, FilterT, PlacedT, PutOutcomeT,
+    PutStatus, ReceiptStatus, ReceiptT, ReconcileEnd, TagFilterT, TagT, UnsignedEventT,
 };
 
 pub use generated::{
-    ClientMessageT, CountT, CountedT, ImportT, ImportedT, PublishT, PublishedT, SubscribeT,
-    SubscribedT, UnsubscribeT, UnsubscribedT,
+    ClientMessageT, CountT, CountedT, ImportT, ImportedT, PublishT, PublishedT, ReconcileT,
+    ReconciledT, SubscribeT, SubscribedT, UnsubscribeT, UnsubscribedT,
 };
 
 pub use generated::{
@@ -86,12 +86,14 @@ pub use generated::{
 };
 
 pub use generated::{
-    AskRelaysT, CacheMessageT, CountStoredT, PageT, PersistT, PersistedT, QueryPageT, RelaysAskedT,
-    SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT, SweepExpiredT, SweptT,
+    AskRelaysT, CacheMessageT, CountStoredT, PageT, PersistT, PersistedT, QueryPageT,
+    ReconcileStoredT, RelaysAskedT, SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT,
+    StoredReconciledT, SweepExpiredT, SweptT,
 };
 
 pub use generated::{
-    CloseReqT, EventReceiptsT, OpenReqT, RelayEdgeMessageT, ReqClosedT, ReqOpenedT, SendEventT,
+    CloseReqT, EventReceiptsT, NegClosedT, OpenNegT, OpenReqT, RelayEdgeMessageT, ReqClosedT,
+    ReqOpenedT, SendEventT,
 };
 
 pub use generated::{

@@ -117,6 +117,16 @@ impl<'a> CacheFrame<'a> {
             .expect("Invalid union table, expected `CacheMessage::Failed`.")
             .unpack()
       )),
+      CacheMessage::ReconcileStored => CacheMessageT::ReconcileStored(alloc::boxed::Box::new(
+        self.message_as_reconcile_stored()
+            .expect("Invalid union table, expected `CacheMessage::ReconcileStored`.")
+            .unpack()
+      )),
+      CacheMessage::StoredReconciled => CacheMessageT::StoredReconciled(alloc::boxed::Box::new(
+        self.message_as_stored_reconciled()
+            .expect("Invalid union table, expected `CacheMessage::StoredReconciled`.")
+            .unpack()
+      )),
       _ => CacheMessageT::NONE,
     };
     CacheFrameT {
@@ -356,6 +366,34 @@ impl<'a> CacheFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_reconcile_stored(&self) -> Option<ReconcileStored<'a>> {
+    if self.message_type() == CacheMessage::ReconcileStored {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { ReconcileStored::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_stored_reconciled(&self) -> Option<StoredReconciled<'a>> {
+    if self.message_type() == CacheMessage::StoredReconciled {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { StoredReconciled::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for CacheFrame<'_> {
@@ -382,6 +420,8 @@ impl ::flatbuffers::Verifiable for CacheFrame<'_> {
           CacheMessage::SweepExpired => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<SweepExpired>>("CacheMessage::SweepExpired", pos),
           CacheMessage::Swept => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Swept>>("CacheMessage::Swept", pos),
           CacheMessage::Failed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Failed>>("CacheMessage::Failed", pos),
+          CacheMessage::ReconcileStored => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ReconcileStored>>("CacheMessage::ReconcileStored", pos),
+          CacheMessage::StoredReconciled => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<StoredReconciled>>("CacheMessage::StoredReconciled", pos),
           _ => Ok(()),
         }
      })?
@@ -544,6 +584,20 @@ impl ::core::fmt::Debug for CacheFrame<'_> {
         },
         CacheMessage::Failed => {
           if let Some(x) = self.message_as_failed() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CacheMessage::ReconcileStored => {
+          if let Some(x) = self.message_as_reconcile_stored() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CacheMessage::StoredReconciled => {
+          if let Some(x) = self.message_as_stored_reconciled() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CACHE_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CACHE_MESSAGE: u8 = 15;
+pub const ENUM_MAX_CACHE_MESSAGE: u8 = 17;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CACHE_MESSAGE: [CacheMessage; 16] = [
+pub const ENUM_VALUES_CACHE_MESSAGE: [CacheMessage; 18] = [
   CacheMessage::NONE,
   CacheMessage::Persist,
   CacheMessage::Persisted,
@@ -25,6 +25,8 @@ pub const ENUM_VALUES_CACHE_MESSAGE: [CacheMessage; 16] = [
   CacheMessage::SweepExpired,
   CacheMessage::Swept,
   CacheMessage::Failed,
+  CacheMessage::ReconcileStored,
+  CacheMessage::StoredReconciled,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -48,9 +50,11 @@ impl CacheMessage {
   pub const SweepExpired: Self = Self(13);
   pub const Swept: Self = Self(14);
   pub const Failed: Self = Self(15);
+  pub const ReconcileStored: Self = Self(16);
+  pub const StoredReconciled: Self = Self(17);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 15;
+  pub const ENUM_MAX: u8 = 17;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::Persist,
@@ -68,6 +72,8 @@ impl CacheMessage {
     Self::SweepExpired,
     Self::Swept,
     Self::Failed,
+    Self::ReconcileStored,
+    Self::StoredReconciled,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -88,6 +94,8 @@ impl CacheMessage {
       Self::SweepExpired => Some("SweepExpired"),
       Self::Swept => Some("Swept"),
       Self::Failed => Some("Failed"),
+      Self::ReconcileStored => Some("ReconcileStored"),
+      Self::StoredReconciled => Some("StoredReconciled"),
       _ => None,
     }
   }
@@ -163,6 +171,8 @@ pub enum CacheMessageT {
   SweepExpired(alloc::boxed::Box<SweepExpiredT>),
   Swept(alloc::boxed::Box<SweptT>),
   Failed(alloc::boxed::Box<FailedT>),
+  ReconcileStored(alloc::boxed::Box<ReconcileStoredT>),
+  StoredReconciled(alloc::boxed::Box<StoredReconciledT>),
 }
 impl Default for CacheMessageT {
   fn default() -> Self {
@@ -188,6 +198,8 @@ impl CacheMessageT {
       Self::SweepExpired(_) => CacheMessage::SweepExpired,
       Self::Swept(_) => CacheMessage::Swept,
       Self::Failed(_) => CacheMessage::Failed,
+      Self::ReconcileStored(_) => CacheMessage::ReconcileStored,
+      Self::StoredReconciled(_) => CacheMessage::StoredReconciled,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -208,6 +220,8 @@ impl CacheMessageT {
       Self::SweepExpired(v) => Some(v.pack(fbb).as_union_value()),
       Self::Swept(v) => Some(v.pack(fbb).as_union_value()),
       Self::Failed(v) => Some(v.pack(fbb).as_union_value()),
+      Self::ReconcileStored(v) => Some(v.pack(fbb).as_union_value()),
+      Self::StoredReconciled(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned PersistT, setting the union to NONE.
@@ -524,5 +538,47 @@ impl CacheMessageT {
   /// If the union variant matches, return a mutable reference to the FailedT.
   pub fn as_failed_mut(&mut self) -> Option<&mut FailedT> {
     if let Self::Failed(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned ReconcileStoredT, setting the union to NONE.
+  pub fn take_reconcile_stored(&mut self) -> Option<alloc::boxed::Box<ReconcileStoredT>> {
+    if let Self::ReconcileStored(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::ReconcileStored(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the ReconcileStoredT.
+  pub fn as_reconcile_stored(&self) -> Option<&ReconcileStoredT> {
+    if let Self::ReconcileStored(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the ReconcileStoredT.
+  pub fn as_reconcile_stored_mut(&mut self) -> Option<&mut ReconcileStoredT> {
+    if let Self::ReconcileStored(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned StoredReconciledT, setting the union to NONE.
+  pub fn take_stored_reconciled(&mut self) -> Option<alloc::boxed::Box<StoredReconciledT>> {
+    if let Self::StoredReconciled(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::StoredReconciled(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the StoredReconciledT.
+  pub fn as_stored_reconciled(&self) -> Option<&StoredReconciledT> {
+    if let Self::StoredReconciled(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the StoredReconciledT.
+  pub fn as_stored_reconciled_mut(&mut self) -> Option<&mut StoredReconciledT> {
+    if let Self::StoredReconciled(v) = self { Some(v.as_mut()) } else { None }
   }
 }

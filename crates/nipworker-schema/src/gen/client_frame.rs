@@ -97,6 +97,16 @@ impl<'a> ClientFrame<'a> {
             .expect("Invalid union table, expected `ClientMessage::Failed`.")
             .unpack()
       )),
+      ClientMessage::Reconcile => ClientMessageT::Reconcile(alloc::boxed::Box::new(
+        self.message_as_reconcile()
+            .expect("Invalid union table, expected `ClientMessage::Reconcile`.")
+            .unpack()
+      )),
+      ClientMessage::Reconciled => ClientMessageT::Reconciled(alloc::boxed::Box::new(
+        self.message_as_reconciled()
+            .expect("Invalid union table, expected `ClientMessage::Reconciled`.")
+            .unpack()
+      )),
       _ => ClientMessageT::NONE,
     };
     ClientFrameT {
@@ -280,6 +290,34 @@ impl<'a> ClientFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_reconcile(&self) -> Option<Reconcile<'a>> {
+    if self.message_type() == ClientMessage::Reconcile {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Reconcile::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_reconciled(&self) -> Option<Reconciled<'a>> {
+    if self.message_type() == ClientMessage::Reconciled {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Reconciled::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for ClientFrame<'_> {
@@ -302,6 +340,8 @@ impl ::flatbuffers::Verifiable for ClientFrame<'_> {
           ClientMessage::Count => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Count>>("ClientMessage::Count", pos),
           ClientMessage::Counted => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Counted>>("ClientMessage::Counted", pos),
           ClientMessage::Failed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Failed>>("ClientMessage::Failed", pos),
+          ClientMessage::Reconcile => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Reconcile>>("ClientMessage::Reconcile", pos),
+          ClientMessage::Reconciled => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Reconciled>>("ClientMessage::Reconciled", pos),
           _ => Ok(()),
         }
      })?
@@ -436,6 +476,20 @@ impl ::core::fmt::Debug for ClientFrame<'_> {
         },
         ClientMessage::Failed => {
           if let Some(x) = self.message_as_failed() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        ClientMessage::Reconcile => {
+          if let Some(x) = self.message_as_reconcile() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        ClientMessage::Reconciled => {
+          if let Some(x) = self.message_as_reconciled() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

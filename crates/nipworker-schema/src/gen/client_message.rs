@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CLIENT_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CLIENT_MESSAGE: u8 = 11;
+pub const ENUM_MAX_CLIENT_MESSAGE: u8 = 13;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CLIENT_MESSAGE: [ClientMessage; 12] = [
+pub const ENUM_VALUES_CLIENT_MESSAGE: [ClientMessage; 14] = [
   ClientMessage::NONE,
   ClientMessage::Subscribe,
   ClientMessage::Subscribed,
@@ -21,6 +21,8 @@ pub const ENUM_VALUES_CLIENT_MESSAGE: [ClientMessage; 12] = [
   ClientMessage::Count,
   ClientMessage::Counted,
   ClientMessage::Failed,
+  ClientMessage::Reconcile,
+  ClientMessage::Reconciled,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,9 +42,11 @@ impl ClientMessage {
   pub const Count: Self = Self(9);
   pub const Counted: Self = Self(10);
   pub const Failed: Self = Self(11);
+  pub const Reconcile: Self = Self(12);
+  pub const Reconciled: Self = Self(13);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 11;
+  pub const ENUM_MAX: u8 = 13;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::Subscribe,
@@ -56,6 +60,8 @@ impl ClientMessage {
     Self::Count,
     Self::Counted,
     Self::Failed,
+    Self::Reconcile,
+    Self::Reconciled,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -72,6 +78,8 @@ impl ClientMessage {
       Self::Count => Some("Count"),
       Self::Counted => Some("Counted"),
       Self::Failed => Some("Failed"),
+      Self::Reconcile => Some("Reconcile"),
+      Self::Reconciled => Some("Reconciled"),
       _ => None,
     }
   }
@@ -143,6 +151,8 @@ pub enum ClientMessageT {
   Count(alloc::boxed::Box<CountT>),
   Counted(alloc::boxed::Box<CountedT>),
   Failed(alloc::boxed::Box<FailedT>),
+  Reconcile(alloc::boxed::Box<ReconcileT>),
+  Reconciled(alloc::boxed::Box<ReconciledT>),
 }
 impl Default for ClientMessageT {
   fn default() -> Self {
@@ -164,6 +174,8 @@ impl ClientMessageT {
       Self::Count(_) => ClientMessage::Count,
       Self::Counted(_) => ClientMessage::Counted,
       Self::Failed(_) => ClientMessage::Failed,
+      Self::Reconcile(_) => ClientMessage::Reconcile,
+      Self::Reconciled(_) => ClientMessage::Reconciled,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -180,6 +192,8 @@ impl ClientMessageT {
       Self::Count(v) => Some(v.pack(fbb).as_union_value()),
       Self::Counted(v) => Some(v.pack(fbb).as_union_value()),
       Self::Failed(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Reconcile(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Reconciled(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned SubscribeT, setting the union to NONE.
@@ -412,5 +426,47 @@ impl ClientMessageT {
   /// If the union variant matches, return a mutable reference to the FailedT.
   pub fn as_failed_mut(&mut self) -> Option<&mut FailedT> {
     if let Self::Failed(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned ReconcileT, setting the union to NONE.
+  pub fn take_reconcile(&mut self) -> Option<alloc::boxed::Box<ReconcileT>> {
+    if let Self::Reconcile(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Reconcile(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the ReconcileT.
+  pub fn as_reconcile(&self) -> Option<&ReconcileT> {
+    if let Self::Reconcile(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the ReconcileT.
+  pub fn as_reconcile_mut(&mut self) -> Option<&mut ReconcileT> {
+    if let Self::Reconcile(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned ReconciledT, setting the union to NONE.
+  pub fn take_reconciled(&mut self) -> Option<alloc::boxed::Box<ReconciledT>> {
+    if let Self::Reconciled(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Reconciled(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the ReconciledT.
+  pub fn as_reconciled(&self) -> Option<&ReconciledT> {
+    if let Self::Reconciled(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the ReconciledT.
+  pub fn as_reconciled_mut(&mut self) -> Option<&mut ReconciledT> {
+    if let Self::Reconciled(v) = self { Some(v.as_mut()) } else { None }
   }
 }

@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_RELAY_EDGE_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_RELAY_EDGE_MESSAGE: u8 = 7;
+pub const ENUM_MAX_RELAY_EDGE_MESSAGE: u8 = 9;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_RELAY_EDGE_MESSAGE: [RelayEdgeMessage; 8] = [
+pub const ENUM_VALUES_RELAY_EDGE_MESSAGE: [RelayEdgeMessage; 10] = [
   RelayEdgeMessage::NONE,
   RelayEdgeMessage::OpenReq,
   RelayEdgeMessage::ReqOpened,
@@ -17,6 +17,8 @@ pub const ENUM_VALUES_RELAY_EDGE_MESSAGE: [RelayEdgeMessage; 8] = [
   RelayEdgeMessage::SendEvent,
   RelayEdgeMessage::EventReceipts,
   RelayEdgeMessage::Failed,
+  RelayEdgeMessage::OpenNeg,
+  RelayEdgeMessage::NegClosed,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -32,9 +34,11 @@ impl RelayEdgeMessage {
   pub const SendEvent: Self = Self(5);
   pub const EventReceipts: Self = Self(6);
   pub const Failed: Self = Self(7);
+  pub const OpenNeg: Self = Self(8);
+  pub const NegClosed: Self = Self(9);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 7;
+  pub const ENUM_MAX: u8 = 9;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::OpenReq,
@@ -44,6 +48,8 @@ impl RelayEdgeMessage {
     Self::SendEvent,
     Self::EventReceipts,
     Self::Failed,
+    Self::OpenNeg,
+    Self::NegClosed,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -56,6 +62,8 @@ impl RelayEdgeMessage {
       Self::SendEvent => Some("SendEvent"),
       Self::EventReceipts => Some("EventReceipts"),
       Self::Failed => Some("Failed"),
+      Self::OpenNeg => Some("OpenNeg"),
+      Self::NegClosed => Some("NegClosed"),
       _ => None,
     }
   }
@@ -123,6 +131,8 @@ pub enum RelayEdgeMessageT {
   SendEvent(alloc::boxed::Box<SendEventT>),
   EventReceipts(alloc::boxed::Box<EventReceiptsT>),
   Failed(alloc::boxed::Box<FailedT>),
+  OpenNeg(alloc::boxed::Box<OpenNegT>),
+  NegClosed(alloc::boxed::Box<NegClosedT>),
 }
 impl Default for RelayEdgeMessageT {
   fn default() -> Self {
@@ -140,6 +150,8 @@ impl RelayEdgeMessageT {
       Self::SendEvent(_) => RelayEdgeMessage::SendEvent,
       Self::EventReceipts(_) => RelayEdgeMessage::EventReceipts,
       Self::Failed(_) => RelayEdgeMessage::Failed,
+      Self::OpenNeg(_) => RelayEdgeMessage::OpenNeg,
+      Self::NegClosed(_) => RelayEdgeMessage::NegClosed,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -152,6 +164,8 @@ impl RelayEdgeMessageT {
       Self::SendEvent(v) => Some(v.pack(fbb).as_union_value()),
       Self::EventReceipts(v) => Some(v.pack(fbb).as_union_value()),
       Self::Failed(v) => Some(v.pack(fbb).as_union_value()),
+      Self::OpenNeg(v) => Some(v.pack(fbb).as_union_value()),
+      Self::NegClosed(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned OpenReqT, setting the union to NONE.
@@ -300,5 +314,47 @@ impl RelayEdgeMessageT {
   /// If the union variant matches, return a mutable reference to the FailedT.
   pub fn as_failed_mut(&mut self) -> Option<&mut FailedT> {
     if let Self::Failed(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned OpenNegT, setting the union to NONE.
+  pub fn take_open_neg(&mut self) -> Option<alloc::boxed::Box<OpenNegT>> {
+    if let Self::OpenNeg(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::OpenNeg(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the OpenNegT.
+  pub fn as_open_neg(&self) -> Option<&OpenNegT> {
+    if let Self::OpenNeg(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the OpenNegT.
+  pub fn as_open_neg_mut(&mut self) -> Option<&mut OpenNegT> {
+    if let Self::OpenNeg(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned NegClosedT, setting the union to NONE.
+  pub fn take_neg_closed(&mut self) -> Option<alloc::boxed::Box<NegClosedT>> {
+    if let Self::NegClosed(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::NegClosed(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the NegClosedT.
+  pub fn as_neg_closed(&self) -> Option<&NegClosedT> {
+    if let Self::NegClosed(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the NegClosedT.
+  pub fn as_neg_closed_mut(&mut self) -> Option<&mut NegClosedT> {
+    if let Self::NegClosed(v) = self { Some(v.as_mut()) } else { None }
   }
 }

@@ -77,6 +77,16 @@ impl<'a> RelayFrame<'a> {
             .expect("Invalid union table, expected `RelayEdgeMessage::Failed`.")
             .unpack()
       )),
+      RelayEdgeMessage::OpenNeg => RelayEdgeMessageT::OpenNeg(alloc::boxed::Box::new(
+        self.message_as_open_neg()
+            .expect("Invalid union table, expected `RelayEdgeMessage::OpenNeg`.")
+            .unpack()
+      )),
+      RelayEdgeMessage::NegClosed => RelayEdgeMessageT::NegClosed(alloc::boxed::Box::new(
+        self.message_as_neg_closed()
+            .expect("Invalid union table, expected `RelayEdgeMessage::NegClosed`.")
+            .unpack()
+      )),
       _ => RelayEdgeMessageT::NONE,
     };
     RelayFrameT {
@@ -204,6 +214,34 @@ impl<'a> RelayFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_open_neg(&self) -> Option<OpenNeg<'a>> {
+    if self.message_type() == RelayEdgeMessage::OpenNeg {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { OpenNeg::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_neg_closed(&self) -> Option<NegClosed<'a>> {
+    if self.message_type() == RelayEdgeMessage::NegClosed {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { NegClosed::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for RelayFrame<'_> {
@@ -222,6 +260,8 @@ impl ::flatbuffers::Verifiable for RelayFrame<'_> {
           RelayEdgeMessage::SendEvent => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<SendEvent>>("RelayEdgeMessage::SendEvent", pos),
           RelayEdgeMessage::EventReceipts => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<EventReceipts>>("RelayEdgeMessage::EventReceipts", pos),
           RelayEdgeMessage::Failed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Failed>>("RelayEdgeMessage::Failed", pos),
+          RelayEdgeMessage::OpenNeg => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<OpenNeg>>("RelayEdgeMessage::OpenNeg", pos),
+          RelayEdgeMessage::NegClosed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<NegClosed>>("RelayEdgeMessage::NegClosed", pos),
           _ => Ok(()),
         }
      })?
@@ -328,6 +368,20 @@ impl ::core::fmt::Debug for RelayFrame<'_> {
         },
         RelayEdgeMessage::Failed => {
           if let Some(x) = self.message_as_failed() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        RelayEdgeMessage::OpenNeg => {
+          if let Some(x) = self.message_as_open_neg() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        RelayEdgeMessage::NegClosed => {
+          if let Some(x) = self.message_as_neg_closed() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

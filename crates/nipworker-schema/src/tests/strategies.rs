@@ -117,6 +117,27 @@ fn failed() -> impl Strategy<Value = FailedT> {
     })
 }
 
+fn differences() -> impl Strategy<Value = DifferencesT> {
+    let ids = || vec(bytes32().prop_map(|bytes| Bytes32T { bytes }), 0..4);
+    let sizes = (any::<u32>(), any::<u64>(), any::<u64>());
+    (0..=ReconcileEnd::ENUM_MAX, text(), ids(), ids(), sizes).prop_map(
+        |(end, message, need, have, (rounds, bytes_sent, bytes_received))| DifferencesT {
+            end: ReconcileEnd(end),
+            message,
+            need,
+            have,
+            rounds,
+            bytes_sent,
+            bytes_received,
+        },
+    )
+}
+
+fn placed() -> impl Strategy<Value = PlacedT> {
+    (bytes32(), any::<i64>())
+        .prop_map(|(bytes, created_at)| PlacedT { id: Bytes32T { bytes }, created_at })
+}
+
 /// One arm of a union's strategy: from a strategy of the fields to a message.
 fn arm<S, T, M>(fields: S, make: fn(S::Value) -> T) -> BoxedStrategy<M>
 where
@@ -161,6 +182,20 @@ pub(super) fn client() -> impl Strategy<Value = ClientMessageT> {
         arm(vec(outcome(), 0..4), |outcomes| ImportedT { outcomes }),
         arm(filters(), |filters| CountT { filters }),
         arm(any::<u64>(), |count| CountedT { count }),
+        arm(
+            (text(), text(), filter(), any::<u64>(), any::<u64>()),
+            |(name, relay, filter, idle_ms, timeout_ms)| ReconcileT {
+                name,
+                relay,
+                filter: Box::new(filter.into()),
+                idle_ms,
+                timeout_ms,
+            },
+        ),
+        arm((any::<u64>(), differences()), |(held, differences)| ReconciledT {
+            held,
+            differences: Box::new(differences),
+        }),
         arm(failed(), |failed| failed),
     ])
 }
@@ -261,6 +296,20 @@ pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
         arm(any::<u64>(), |count| StoredCountT { count }),
         arm(any::<i64>(), |now| SweepExpiredT { now }),
         arm(any::<u64>(), |removed| SweptT { removed }),
+        arm(
+            (text(), text(), filter(), any::<u64>(), any::<u64>()),
+            |(name, relay, filter, idle_ms, timeout_ms)| ReconcileStoredT {
+                name,
+                relay,
+                filter: Box::new(filter.into()),
+                idle_ms,
+                timeout_ms,
+            },
+        ),
+        arm((any::<u64>(), differences()), |(held, differences)| StoredReconciledT {
+            held,
+            differences: Box::new(differences),
+        }),
         arm(failed(), |failed| failed),
     ])
 }
@@ -287,6 +336,18 @@ pub(super) fn relay() -> impl Strategy<Value = RelayEdgeMessageT> {
             timeout_ms,
         }),
         arm(receipts(), |receipts| EventReceiptsT { receipts }),
+        arm(
+            (text(), text(), filter(), vec(placed(), 0..4), any::<u64>(), any::<u64>()),
+            |(name, relay, filter, held, idle_ms, timeout_ms)| OpenNegT {
+                name,
+                relay,
+                filter: Box::new(filter.into()),
+                held,
+                idle_ms,
+                timeout_ms,
+            },
+        ),
+        arm(differences(), |differences| NegClosedT { differences: Box::new(differences) }),
         arm(failed(), |failed| failed),
     ])
 }
