@@ -195,6 +195,7 @@ impl RelayConfig {
         ConnectOptions {
             connect_timeout: self.connect_timeout,
             max_message_bytes: self.max_message_bytes,
+            public_only: false,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use nipworker_protocol::RelayUrl;
-use nipworker_transport::TransportError;
+use nipworker_transport::{TransportError, is_public};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_tungstenite::tungstenite::{
@@ -46,7 +46,11 @@ impl Target {
 }
 
 /// Connects to the first address that answers.
-pub(crate) async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {
+pub(crate) async fn tcp(
+    host: &str,
+    port: u16,
+    public_only: bool,
+) -> Result<TcpStream, TransportError> {
     let dns = |reason: String| TransportError::Dns { host: host.to_owned(), reason };
     let addresses =
         lookup_host((host, port)).await.map_err(|error| dns(error.to_string()))?.collect();
@@ -54,12 +58,27 @@ pub(crate) async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportErr
     if addresses.is_empty() {
         return Err(dns("no address".to_owned()));
     }
+    let addresses = if public_only { only_public(host, addresses)? } else { addresses };
     let socket = race(addresses).await.map_err(|(address, error)| TransportError::Refused {
         reason: format!("{address}: {error}"),
     })?;
     // Small frames must not wait for the acknowledgement of the former one.
     socket.set_nodelay(true).map_err(TransportError::lost)?;
     Ok(socket)
+}
+
+/// Leaves out what is no address of the internet. Looked at after the name was resolved, because
+/// whoever owns a name decides what it means.
+fn only_public(
+    host: &str,
+    mut addresses: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, TransportError> {
+    addresses.retain(|address| is_public(address.ip()));
+    if addresses.is_empty() {
+        let reason = format!("{host} has no public address, and only such may be dialled for it");
+        return Err(TransportError::Address { reason });
+    }
+    Ok(addresses)
 }
 
 /// Keeps the resolver's order within a family and alternates between them, beginning with the
@@ -125,6 +144,19 @@ mod tests {
         assert_eq!(families_in_turn(vec![x, a]), [x, a]);
         assert_eq!(families_in_turn(vec![x; 100]).len(), MAX_ADDRESSES);
         assert!(families_in_turn(vec![]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_name_or_address_that_is_not_public_is_not_dialled_for_strangers() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["localhost", "127.0.0.1"] {
+            let refused = tcp(host, port, true).await.unwrap_err();
+            assert!(matches!(refused, TransportError::Address { .. }), "{refused}");
+        }
+        tcp("127.0.0.1", port, false).await.unwrap();
+        let mixed = ["10.0.0.1:1", "1.1.1.1:1", "[::1]:1"].map(address).to_vec();
+        assert_eq!(only_public("mixed.test", mixed).unwrap(), ["1.1.1.1:1"].map(address));
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ pub(crate) async fn fetch(
 ) -> Result<String, InformationError> {
     let target = Target::of(&url)?;
     let request = request(&target);
-    let socket = transport.open(&target).await?;
+    let socket = transport.open(&target, false).await?;
     let body = match socket {
         crate::Socket::Plain(socket) => exchange(socket, &request, limit).await?,
         crate::Socket::Tls(socket) => exchange(*socket, &request, limit).await?,

@@ -70,17 +70,22 @@ impl WsTransport {
         WsTransportBuilder::new()
     }
 
-    async fn dial(self, url: RelayUrl, limit: usize) -> Result<Connection, TransportError> {
+    async fn dial(
+        self,
+        url: RelayUrl,
+        limit: usize,
+        public_only: bool,
+    ) -> Result<Connection, TransportError> {
         let target = Target::of(&url)?;
-        match self.open(&target).await? {
+        match self.open(&target, public_only).await? {
             Socket::Plain(socket) => handshake(target.request, socket, limit).await,
             Socket::Tls(socket) => handshake(target.request, *socket, limit).await,
         }
     }
 
     /// Resolves, connects, and encrypts where the address says so.
-    async fn open(&self, target: &Target) -> Result<Socket, TransportError> {
-        let socket = dial::tcp(&target.host, target.port).await?;
+    async fn open(&self, target: &Target, public_only: bool) -> Result<Socket, TransportError> {
+        let socket = dial::tcp(&target.host, target.port, public_only).await?;
         let Some(name) = target.name.clone() else { return Ok(Socket::Plain(socket)) };
         TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, socket)
@@ -125,7 +130,7 @@ impl WebSocketTransport for WsTransport {
         options: ConnectOptions,
     ) -> BoxFuture<'static, Result<Connection, TransportError>> {
         let after = options.connect_timeout;
-        let dial = self.clone().dial(url, options.max_message_bytes);
+        let dial = self.clone().dial(url, options.max_message_bytes, options.public_only);
         Box::pin(async move {
             tokio::time::timeout(after, dial)
                 .await

@@ -39,6 +39,7 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -46,6 +47,7 @@ mod information;
 pub mod memory;
 mod port;
 
+pub use address::is_public;
 pub use error::{CloseFrame, TransportError};
 pub use information::{InformationError, InformationOptions, RelayInformation};
 pub use port::{

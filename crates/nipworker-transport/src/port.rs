@@ -43,6 +43,10 @@ pub struct ConnectOptions {
     /// Largest message in bytes of payload, after fragments were joined. A larger one ends the
     /// connection with [`TransportError::TooLarge`] before it is held in memory as a whole.
     pub max_message_bytes: usize,
+    /// Whether only addresses of the public internet may be dialled, see
+    /// [`is_public`](crate::is_public): for relays that a stranger named. Others of the host are
+    /// passed over; when none is left, the end is [`TransportError::Address`]. Default: no.
+    pub public_only: bool,
 }
 
 impl ConnectOptions {
@@ -57,6 +61,7 @@ impl Default for ConnectOptions {
         Self {
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
+            public_only: false,
         }
     }
 }
