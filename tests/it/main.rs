@@ -9,6 +9,7 @@ mod daemon;
 mod garbage;
 mod gateway;
 mod mine;
+mod outbox;
 mod peers_agree;
 mod query;
 mod relays;

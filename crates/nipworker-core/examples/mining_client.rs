@@ -8,7 +8,7 @@ use std::{env, error::Error, time::SystemTime};
 
 use nipworker_core::protocol::{PublicKey, UnsignedEvent};
 use nipworker_core::{
-    CheckpointFile, ClientConfig, MineOptions, MiningOutcome, MiningView, NostrClient,
+    ClientConfig, FileSetting, MineOptions, MiningOutcome, MiningView, NostrClient,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let text = args.next().ok_or("second argument: the note's text")?;
 
     let mut config = ClientConfig::default();
-    config.miner.checkpoint = CheckpointFile::At("mining-jobs.json".into());
+    config.miner.checkpoint = FileSetting::At("mining-jobs.json".into());
     let client = NostrClient::new(config).await?;
     let kernel = client.status().mining.kernel;
     eprintln!("kernel {}", kernel.name);

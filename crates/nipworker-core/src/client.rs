@@ -21,6 +21,7 @@ use crate::{
     ClientConfig, ClientError, ClientStatus, NostrClientBuilder, QueryOptions, StartError,
     SubscribeOptions, Subscription, SubscriptionsStatus,
     mining::Desk,
+    outbox::OutboxKeeper,
     tree::{Durable, Running, close_desk},
     wire::{ask_crypto, ask_parser, expect_answer, repeatedly},
 };
@@ -60,6 +61,9 @@ impl std::fmt::Debug for NostrClient {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if let Some(outbox) = &self.durable.outbox {
+            outbox.stop();
+        }
         self.durable.hub.shutdown();
         // The tree stops in the background once its handle is dropped; mining ends here, and
         // its threads may take the length of a batch.
@@ -115,6 +119,10 @@ impl NostrClient {
 
     pub(crate) fn desk(&self) -> &Arc<Desk> {
         &self.inner.durable.desk
+    }
+
+    pub(crate) fn outbox_of(&self) -> Option<&Arc<OutboxKeeper>> {
+        self.inner.durable.outbox.as_ref()
     }
 
     /// Who can be asked what relays say about themselves.
@@ -259,7 +267,7 @@ impl NostrClient {
 
     /// How everything is. Reads counters; waits for no worker.
     pub fn status(&self) -> ClientStatus {
-        let Durable { hub, pipeline, relays, desk, .. } = &self.inner.durable;
+        let Durable { hub, pipeline, relays, desk, outbox, .. } = &self.inner.durable;
         let held = self.held().clone();
         let mut subscriptions = SubscriptionsStatus::default();
         for stats in hub.stats() {
@@ -273,6 +281,7 @@ impl NostrClient {
             supervisor: self.inner.tree.status(),
             relays: relays.report(),
             unanswered_publishes: relays.unanswered_publishes(),
+            outbox: outbox.as_ref().map(|outbox| outbox.status()),
             subscriptions,
             ingest: pipeline.stats(),
             store: held.as_ref().and_then(|held| held.store.stats().ok()),
@@ -294,6 +303,10 @@ impl NostrClient {
     /// Stops in order: open streams end, the workers drain and stop one after the other, every
     /// thread is joined and the store's file is released. Other handles are closed with it.
     pub async fn close(&self) -> StopReport {
+        let outbox = self.inner.durable.outbox.clone();
+        if let Some(outbox) = &outbox {
+            outbox.stop();
+        }
         self.inner.durable.hub.shutdown();
         let report = self.inner.tree.stop().await;
         let held = self.held().take();
@@ -302,6 +315,9 @@ impl NostrClient {
         let joiner =
             std::thread::Builder::new().name("nipworker-stop".to_owned()).spawn(move || {
                 desk.close();
+                if let Some(outbox) = outbox {
+                    outbox.join();
+                }
                 drop(held);
                 drop(done);
             });

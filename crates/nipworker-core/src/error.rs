@@ -25,6 +25,10 @@ pub enum StartError {
     /// a newer release wrote it.
     #[error("mining checkpoint: {0}")]
     Checkpoint(String),
+    /// The file that keeps events that must arrive cannot be used: it is in use, cannot be read or
+    /// written, or a newer release wrote it.
+    #[error("outbox: {0}")]
+    Outbox(String),
     /// The transport could not be made.
     #[error("transport: {0}")]
     Transport(String),
@@ -52,6 +56,9 @@ pub enum ClientError {
     /// A bounded queue was full.
     #[error("busy: {0}")]
     Busy(String),
+    /// The outbox holds as much as it may.
+    #[error("outbox full: {0}")]
+    OutboxFull(String),
     /// No answer in time.
     #[error("timeout: {0}")]
     Timeout(String),
@@ -85,7 +92,7 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Worker { transient, .. } | Self::Store { transient, .. } => *transient,
-            Self::Busy(_) | Self::Timeout(_) => true,
+            Self::Busy(_) | Self::OutboxFull(_) | Self::Timeout(_) => true,
             _ => false,
         }
     }

@@ -7,6 +7,7 @@
 //! * [`NostrClient`], [`NostrClientBuilder`], [`ClientConfig`]: start and stop;
 //! * [`Subscription`], [`SubscriptionEvent`]: what comes in;
 //! * [`PublishReport`], [`PutOutcome`], [`Receipt`]: what became of what went out;
+//! * [`QueuedReport`], [`OutboxEntry`]: what must arrive, tried until its relays have decided;
 //! * [`MiningHandle`], [`MiningView`], [`MiningProgress`], [`MiningOutcome`]: work;
 //! * [`ClientStatus`]: how everything is, without asking any worker;
 //! * [`supervision`], [`protocol`], [`signer`], [`store`], [`transport`], [`pow`]: the parts, for
@@ -58,7 +59,9 @@ mod client;
 mod clock;
 pub mod config;
 mod error;
+mod kept_file;
 mod mining;
+pub mod outbox;
 mod publish;
 mod remine;
 mod report;
@@ -72,8 +75,8 @@ pub use builder::NostrClientBuilder;
 pub use chaos::{Fault, Worker};
 pub use client::NostrClient;
 pub use config::{
-    CheckpointFile, ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, LimitsConfig,
-    MinerConfig, Remine, Reserve, StoreBackend, StoreConfig, SupervisionConfig,
+    ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, FileSetting, LimitsConfig,
+    MinerConfig, OutboxConfig, Remine, Reserve, StoreBackend, StoreConfig, SupervisionConfig,
 };
 pub use error::{ClientError, StartError};
 #[cfg(feature = "tip5")]
@@ -92,6 +95,7 @@ pub use nipworker_store::{EventStore, StoreStats};
 pub use nipworker_supervision::{
     ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,
 };
+pub use outbox::{DurableOptions, OutboxEntry, OutboxStatus, QueuedReport};
 pub use publish::{IMPORT_MAX_EVENTS, PublishOptions};
 pub use remine::{DemandSource, Demanded, RemineResult, Remined};
 pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};

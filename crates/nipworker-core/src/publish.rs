@@ -114,6 +114,6 @@ impl NostrClient {
 }
 
 /// For an edge on which zero stands for a default: less than a millisecond is a millisecond.
-fn milliseconds(time: Duration) -> u64 {
+pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

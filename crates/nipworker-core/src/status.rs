@@ -7,7 +7,7 @@ use nipworker_store::StoreStats;
 use nipworker_supervision::TreeStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::CheckpointStatus;
+use crate::{CheckpointStatus, OutboxStatus};
 
 /// A snapshot of the whole client. Taking it asks no worker and waits for none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct ClientStatus {
     pub relays: Vec<RelayReport>,
     /// Publishes that at least one relay has not answered.
     pub unanswered_publishes: usize,
+    /// Events that must arrive; `None` without a file for them.
+    #[serde(default)]
+    pub outbox: Option<OutboxStatus>,
     /// Open subscriptions.
     pub subscriptions: SubscriptionsStatus,
     /// What came in, was new, known or refused.

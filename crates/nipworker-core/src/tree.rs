@@ -16,8 +16,9 @@ use nipworker_store::EventStore;
 use nipworker_supervision::{Address, ChildSpec, Strategy, Supervisor, SupervisorHandle};
 
 use crate::{
-    ClientConfig, MinerConfig, StartError, clock,
+    ClientConfig, FileSetting, MinerConfig, StartError, clock,
     mining::{self, Desk},
+    outbox::{OutboxKeeper, Sending},
 };
 
 /// The addresses of the workers. They are valid for the life of the client.
@@ -50,6 +51,7 @@ pub(crate) struct Durable {
     pub(crate) relays: Arc<RelayBook>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) signer: SignerSlot,
+    pub(crate) outbox: Option<Arc<OutboxKeeper>>,
 }
 
 /// A running tree and how to talk to it.
@@ -71,13 +73,21 @@ pub(crate) async fn start(
     let threads = (config.crypto.threads > 0).then_some(config.crypto.threads);
     let verifier = Verifier::new(threads).map_err(|error| StartError::Pool(error.to_string()))?;
     let addresses = Addresses::new();
+    // Before anything runs that a refusal would have to stop.
+    let outbox = match &config.outbox.file {
+        FileSetting::Off => None,
+        FileSetting::At(path) => {
+            Some(OutboxKeeper::open(path, config.outbox.domain(), Arc::clone(&unix))?)
+        }
+    };
     let desk = Arc::new(open_desk(config, &addresses, &unix)?);
-    let durable = Durable {
+    let mut durable = Durable {
         hub: Hub::new(config.hub_config()),
         pipeline: Arc::new(Pipeline::new(config.pipeline_config())),
         relays: Arc::new(RelayBook::new(config.relays.iter().cloned())),
         desk,
         signer,
+        outbox: None,
     };
     let children = children(config, &durable, &addresses, store, transport, &verifier, unix);
     let mut builder = Supervisor::builder("nipworker")
@@ -97,6 +107,14 @@ pub(crate) async fn start(
         builder = builder.child(tuned(child, config));
     }
     let tree = builder.start().await.map_err(|error| StartError::Supervisor(error.to_string()))?;
+    if let Some(outbox) = outbox {
+        let sending = Sending {
+            parser: addresses.parser.recipient(),
+            timeout: config.connections.publish_deadline,
+            limits: config.event_limits(),
+        };
+        durable.outbox = Some(Arc::new(outbox.start(&durable.relays, sending)?));
+    }
     Ok(Running { tree, addresses, durable, verifier })
 }
 

@@ -7,8 +7,8 @@ use std::{fs, path::Path};
 
 use common::{PATIENCE, eventually, work};
 use nipworker_core::{
-    CheckpointFile, ClientConfig, ClientError, FOUND_KEPT_MAX, JobPhase, MineOptions,
-    MiningOutcome, NostrClient, StartError,
+    ClientConfig, ClientError, FOUND_KEPT_MAX, FileSetting, JobPhase, MineOptions, MiningOutcome,
+    NostrClient, StartError,
 };
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ fn config(file: &Path) -> ClientConfig {
     let mut config = ClientConfig::default();
     config.miner.threads = 1;
     config.crypto.threads = 1;
-    config.miner.checkpoint = CheckpointFile::At(file.to_owned());
+    config.miner.checkpoint = FileSetting::At(file.to_owned());
     config
 }
 

@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use common::{PATIENCE, eventually, work};
 use nipworker_core::{
-    CheckpointFile, ClientConfig, ClientError, JobPhase, MineOptions, MiningOutcome, NostrClient,
+    ClientConfig, ClientError, FileSetting, JobPhase, MineOptions, MiningOutcome, NostrClient,
     Placement, Remine, Reserve, StartError,
 };
 
@@ -253,7 +253,7 @@ fn a_wrong_setting_of_the_miner_is_named_by_its_key() {
         }),
         ("miner.nice", |c| c.miner.nice = 20),
         ("miner.kernel", |c| c.miner.kernel = "abacus".to_owned()),
-        ("miner.checkpoint", |c| c.miner.checkpoint = CheckpointFile::At(PathBuf::new())),
+        ("miner.checkpoint", |c| c.miner.checkpoint = FileSetting::At(PathBuf::new())),
         ("miner.remine_max_bits", |c| c.miner.remine_max_bits = 257),
         ("miner.remine_timeout", |c| c.miner.remine_timeout = Duration::ZERO),
         ("miner.remine_timeout", |c| c.miner.remine_timeout = Duration::MAX),
@@ -270,7 +270,7 @@ fn a_wrong_setting_of_the_miner_is_named_by_its_key() {
     let config = ClientConfig::default();
     config.validate().unwrap();
     assert_eq!(config.miner.remine, Remine::Off);
-    assert_eq!(config.miner.checkpoint, CheckpointFile::Off);
+    assert_eq!(config.miner.checkpoint, FileSetting::Off);
 }
 
 #[test]
@@ -283,14 +283,14 @@ fn settings_of_the_miner_are_read_as_they_are_written() {
     let config: nipworker_core::MinerConfig = serde_json::from_str(text).unwrap();
     assert_eq!(config.placement, Placement::Explicit(vec![0, 2]));
     assert_eq!((config.reserve, config.nice), (Reserve::Cpus(0), 19));
-    assert_eq!(config.checkpoint, CheckpointFile::At("jobs.json".into()));
+    assert_eq!(config.checkpoint, FileSetting::At("jobs.json".into()));
     assert_eq!((config.remine, config.remine_max_bits), (Remine::Refused, 20));
     let again = serde_json::to_string(&config).unwrap();
     assert_eq!(serde_json::from_str::<nipworker_core::MinerConfig>(&again).unwrap(), config);
     let auto: nipworker_core::MinerConfig =
         serde_json::from_str(r#"{"reserve":"auto","checkpoint":"off","placement":"pack"}"#)
             .unwrap();
-    assert_eq!((auto.reserve, auto.checkpoint), (Reserve::Auto, CheckpointFile::Off));
+    assert_eq!((auto.reserve, auto.checkpoint), (Reserve::Auto, FileSetting::Off));
     for (wrong, why) in [
         (r#"{"reserve":-1}"#, "a number of CPUs"),
         (r#"{"reserve":"some"}"#, "a number of CPUs"),

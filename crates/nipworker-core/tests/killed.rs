@@ -13,7 +13,7 @@ use std::{
 };
 
 use nipworker_core::{
-    CheckpointFile, ClientConfig, MineOptions, MiningOutcome, NostrClient,
+    ClientConfig, FileSetting, MineOptions, MiningOutcome, NostrClient,
     protocol::{PublicKey, UnsignedEvent},
 };
 use serde_json::Value;
@@ -40,7 +40,7 @@ async fn start(file: &Path) -> NostrClient {
     let mut config = ClientConfig::default();
     config.miner.threads = 2;
     config.crypto.threads = 1;
-    config.miner.checkpoint = CheckpointFile::At(file.to_owned());
+    config.miner.checkpoint = FileSetting::At(file.to_owned());
     NostrClient::new(config).await.unwrap()
 }
 

@@ -32,6 +32,17 @@ impl Default for BackoffConfig {
     }
 }
 
+impl BackoffConfig {
+    /// The wait after so many failures before the last one.
+    pub(crate) fn wait(&self, failures: u32, rng: &mut SmallRng) -> Duration {
+        let Self { min, max, factor, jitter, .. } = self;
+        let exponent = i32::try_from(failures).unwrap_or(i32::MAX);
+        let wait = (min.as_secs_f64() * factor.powi(exponent)).min(max.as_secs_f64());
+        let chance = 1.0 + jitter * rng.random_range(-1.0..=1.0);
+        Duration::from_secs_f64(wait * chance)
+    }
+}
+
 /// The back-off of one relay.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -47,12 +58,9 @@ impl Backoff {
 
     /// Counts a failure and tells how long to wait.
     pub fn next(&mut self, rng: &mut SmallRng) -> Duration {
-        let BackoffConfig { min, max, factor, jitter, .. } = &self.config;
-        let exponent = i32::try_from(self.failures).unwrap_or(i32::MAX);
+        let wait = self.config.wait(self.failures, rng);
         self.failures = self.failures.saturating_add(1);
-        let wait = (min.as_secs_f64() * factor.powi(exponent)).min(max.as_secs_f64());
-        let chance = 1.0 + jitter * rng.random_range(-1.0..=1.0);
-        Duration::from_secs_f64(wait * chance)
+        wait
     }
 
     /// Starts anew.

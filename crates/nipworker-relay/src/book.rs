@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -32,6 +32,18 @@ const MAX_OWNERS_OF_A_PUBLISH: u32 = 2;
 pub struct RelayBook {
     desired: Vec<RelayUrl>,
     pages: Mutex<Pages>,
+    watcher: OnceLock<Watcher>,
+}
+
+/// Who is told of each connection; it must not wait for anything.
+type OnConnected = dyn Fn(&RelayUrl) + Send + Sync;
+
+struct Watcher(Box<OnConnected>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +103,20 @@ impl RelayBook {
                 relays.push(relay);
             }
         }
-        Self { desired: relays, pages: Mutex::default() }
+        Self { desired: relays, pages: Mutex::default(), watcher: OnceLock::new() }
+    }
+
+    /// Has `watcher` told of every connection that comes about, from the thread that made it:
+    /// it must not wait for anything. There is one watcher, for the life of the book; `false`
+    /// when there is one already.
+    pub fn watch_connections(&self, watcher: impl Fn(&RelayUrl) + Send + Sync + 'static) -> bool {
+        self.watcher.set(Watcher(Box::new(watcher))).is_ok()
+    }
+
+    pub(crate) fn connected(&self, relay: &RelayUrl) {
+        if let Some(Watcher(watcher)) = self.watcher.get() {
+            watcher(relay);
+        }
     }
 
     /// The relays that are always wanted, each once, in the order they were given.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use nipworker_protocol::RelayUrl;
 use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Reconciled, book::Told};
 
@@ -144,7 +144,7 @@ pub struct Loss {
 }
 
 /// What became of an event at one relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptStatus {
     /// The relay said that it has the event.

@@ -41,6 +41,7 @@ mod backoff;
 mod book;
 mod config;
 mod effect;
+pub mod outbox;
 mod pool;
 mod reconcile;
 mod request;

@@ -233,7 +233,12 @@ impl RelayPool {
         connection: ConnectionId,
         result: Result<(), &TransportError>,
     ) -> Vec<Effect> {
-        self.with(relay, |session, out| session.dialled(now, connection, result, out))
+        let effects =
+            self.with(relay, |session, out| session.dialled(now, connection, result, out));
+        if result.is_ok() {
+            self.lease.book().connected(relay);
+        }
+        effects
     }
 
     /// Messages came, as [`Effect::Read`] asked for.

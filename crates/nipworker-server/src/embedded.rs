@@ -1,6 +1,6 @@
 //! The engine inside this process, on the data folder.
 
-use nipworker_core::{CheckpointFile, ClientConfig, NostrClient};
+use nipworker_core::{ClientConfig, FileSetting, NostrClient};
 
 use crate::config::Config;
 
@@ -16,8 +16,10 @@ pub(crate) async fn start(config: &Config) -> Result<NostrClient, String> {
 fn engine_config(config: &Config) -> ClientConfig {
     let mut engine = config.engine.clone();
     engine.store.path = config.data_dir().join(&engine.store.path);
-    if let CheckpointFile::At(path) = &mut engine.miner.checkpoint {
-        *path = config.data_dir().join(&*path);
+    for file in [&mut engine.miner.checkpoint, &mut engine.outbox.file] {
+        if let FileSetting::At(path) = file {
+            *path = config.data_dir().join(&*path);
+        }
     }
     engine
 }

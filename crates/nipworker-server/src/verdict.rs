@@ -80,7 +80,9 @@ pub(crate) fn error_message(error: &ClientError) -> String {
     match error {
         ClientError::Invalid(reason) => prefixed(MachinePrefix::Invalid, reason),
         ClientError::Unsupported(reason) => prefixed(MachinePrefix::Unsupported, reason),
-        ClientError::Busy(reason) => prefixed(MachinePrefix::RateLimited, reason),
+        ClientError::Busy(reason) | ClientError::OutboxFull(reason) => {
+            prefixed(MachinePrefix::RateLimited, reason)
+        }
         other => prefixed(MachinePrefix::Error, &other.to_string()),
     }
 }

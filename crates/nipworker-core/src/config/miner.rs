@@ -6,7 +6,7 @@ use nipworker_mining::{DispatchMode, JobBook, Placement, PoolConfig, PoolError};
 use nipworker_pool::MAX_THREADS;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::duration;
+use super::{FileSetting, duration};
 use crate::StartError;
 
 /// How work reaches the mining threads.
@@ -32,17 +32,6 @@ pub enum Remine {
     Refused,
 }
 
-/// Where mining jobs are kept that nobody owns, so that they go on after a restart of the process.
-/// As text: `"off"`, or a path; a file of that name is written `"./off"`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum CheckpointFile {
-    /// Nowhere.
-    #[default]
-    Off,
-    /// In this file, beside which `….lock` and, for moments, `….new` lie.
-    At(PathBuf),
-}
-
 /// CPUs that mining leaves free. As text: `"auto"`; or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reserve {
@@ -54,7 +43,6 @@ pub enum Reserve {
 }
 
 const AUTO: &str = "auto";
-const OFF: &str = "off";
 /// Largest nice value.
 const MAX_NICE: u8 = 19;
 
@@ -102,37 +90,6 @@ impl<'de> Deserialize<'de> for Reserve {
     }
 }
 
-impl Serialize for CheckpointFile {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Off => serializer.serialize_str(OFF),
-            Self::At(path) => path.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for CheckpointFile {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = CheckpointFile;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the path of a file, or \"off\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<CheckpointFile, E> {
-                match text {
-                    "" => Err(E::custom("an empty path; write \"off\" for no file")),
-                    OFF => Ok(CheckpointFile::Off),
-                    path => Ok(CheckpointFile::At(path.into())),
-                }
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
 /// Mining.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -152,8 +109,8 @@ pub struct MinerConfig {
     pub kernel: String,
     /// How work reaches the threads.
     pub dispatch: Dispatch,
-    /// Where jobs are kept over a restart of the process.
-    pub checkpoint: CheckpointFile,
+    /// Where jobs are kept that nobody owns, so that they go on after a restart of the process.
+    pub checkpoint: FileSetting,
     /// Whether an event that a relay refused for too little work is mined anew when it is
     /// published.
     pub remine: Remine,
@@ -174,7 +131,7 @@ impl Default for MinerConfig {
             nice: 0,
             kernel: AUTO.to_owned(),
             dispatch: Dispatch::default(),
-            checkpoint: CheckpointFile::default(),
+            checkpoint: FileSetting::default(),
             remine: Remine::default(),
             remine_max_bits: 28,
             remine_timeout: Duration::from_secs(60),
@@ -204,7 +161,7 @@ impl MinerConfig {
         if let Some(name) = self.forced_kernel() {
             nipworker_pow::kernel_named(name).map_err(|error| ("kernel", error.to_string()))?;
         }
-        if self.checkpoint == CheckpointFile::At(PathBuf::new()) {
+        if self.checkpoint == FileSetting::At(PathBuf::new()) {
             return Err(("checkpoint", "is an empty path".to_owned()));
         }
         let most = nipworker_relay::MAX_DEMANDED_BITS;

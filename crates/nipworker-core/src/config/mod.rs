@@ -2,7 +2,9 @@
 //! to use. All of it is fixed for the life of the client.
 
 pub mod duration;
+mod file_setting;
 mod miner;
+mod outbox;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::StartError;
 
-pub use miner::{CheckpointFile, Dispatch, MinerConfig, Remine, Reserve};
+pub use file_setting::FileSetting;
+pub use miner::{Dispatch, MinerConfig, Remine, Reserve};
+pub use outbox::OutboxConfig;
 
 /// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
 /// in memory, no relays, threads by the number of cores.
@@ -27,6 +31,8 @@ pub struct ClientConfig {
     pub store: StoreConfig,
     /// Limits and times of relay connections.
     pub connections: ConnectionsConfig,
+    /// Events that must arrive.
+    pub outbox: OutboxConfig,
     /// Bounds of what comes in and what waits for readers.
     pub limits: LimitsConfig,
     /// Verification and signing.
@@ -280,6 +286,9 @@ impl ClientConfig {
         }
         if let Err((key, problem)) = self.miner.validate() {
             return wrong(&format!("miner.{key}"), problem);
+        }
+        if let Err((key, problem)) = self.outbox.validate() {
+            return wrong(&format!("outbox.{key}"), problem);
         }
         let SupervisionConfig { within, backoff_min, backoff_max, .. } = self.supervision;
         for (key, time) in [

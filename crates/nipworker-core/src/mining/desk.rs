@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ClientError, StartError,
     clock::UnixClock,
-    config::CheckpointFile,
+    config::FileSetting,
     status::{KernelStatus, MiningStatus},
     wire::{ask_miner, expect_answer, repeatedly},
 };
@@ -86,7 +86,7 @@ impl Roll {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -106,14 +106,14 @@ impl Desk {
         book: Arc<JobBook>,
         miner: Recipient<MinerEdge>,
         kernel: KernelStatus,
-        file: &CheckpointFile,
+        file: &FileSetting,
         clock: &UnixClock,
     ) -> Result<Self, StartError> {
         let roll =
             Arc::new(Roll { book, owned: Mutex::new(HashSet::new()), next: AtomicU64::new(1) });
         let keeper = match file {
-            CheckpointFile::Off => None,
-            CheckpointFile::At(path) => {
+            FileSetting::Off => None,
+            FileSetting::At(path) => {
                 Some(Keeper::open(path, Arc::clone(&roll), Arc::clone(clock))?)
             }
         };

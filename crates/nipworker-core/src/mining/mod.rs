@@ -12,8 +12,8 @@ mod tip5;
 mod view;
 
 pub use checkpoint::CheckpointStatus;
-pub(crate) use desk::Desk;
 pub use desk::FOUND_KEPT_MAX;
+pub(crate) use desk::{Desk, lock};
 pub use handle::MiningHandle;
 pub(crate) use kernel::kernel;
 pub use options::MineOptions;

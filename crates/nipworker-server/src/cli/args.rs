@@ -203,6 +203,11 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 
+    /// Return when the running daemon has the event in its outbox; it sends it until each relay
+    /// has decided, over restarts. GET /api/v1/outbox/{id} tells how far it is.
+    #[arg(long, conflicts_with_all = ["timeout", "no_relays"])]
+    pub(crate) durable: bool,
+
     /// Print the outcome and the receipts as JSON lines.
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,7 +3,7 @@
 use std::{future::Future, path::Path};
 
 use nipworker_core::{
-    CheckpointFile, NostrClient, Remine,
+    FileSetting, NostrClient, Remine,
     protocol::{EventLimits, Filter, RelayUrl},
 };
 
@@ -142,8 +142,9 @@ fn refuse_other_relays(relays: &[RelayUrl], url: &str) -> Result<(), Failure> {
 impl Embedded {
     fn start(loaded: Loaded) -> Result<Self, Failure> {
         let Loaded { mut config, .. } = loaded;
-        // The jobs in it are the daemon's to go on with.
-        config.engine.miner.checkpoint = CheckpointFile::Off;
+        // What is in them is the daemon's to go on with.
+        config.engine.miner.checkpoint = FileSetting::Off;
+        config.engine.outbox.file = FileSetting::Off;
         let mines = config.engine.miner.remine != Remine::Off && !config.engine.relays.is_empty();
         if !mines && config.engine.miner.kernel == "auto" {
             // To measure the kernels takes longer than most questions.

@@ -1,6 +1,6 @@
 //! What is given on the command line about the threads that search.
 
-use nipworker_core::{CheckpointFile, ClientConfig, NostrClient, StartError, StoreBackend};
+use nipworker_core::{ClientConfig, FileSetting, NostrClient, StartError, StoreBackend};
 use nipworker_pool::{MAX_THREADS, Placement};
 
 use super::{args::PoolArgs, output::Failure};
@@ -33,15 +33,16 @@ pub(super) fn parse(text: &str) -> Result<Placement, String> {
     Ok(Placement::Explicit(cpus))
 }
 
-/// An engine for searching only: nothing is stored, nobody is connected, and the jobs of a daemon
-/// are left to it.
+/// An engine for searching only: nothing is stored, nobody is connected, and the jobs and the outbox of
+/// a daemon are left to it.
 pub(super) async fn engine(
     mut config: ClientConfig,
     args: &PoolArgs,
 ) -> Result<NostrClient, Failure> {
     config.store.backend = StoreBackend::Memory;
     config.relays.clear();
-    config.miner.checkpoint = CheckpointFile::Off;
+    config.miner.checkpoint = FileSetting::Off;
+    config.outbox.file = FileSetting::Off;
     apply(&mut config, args);
     NostrClient::new(config).await.map_err(|error| refused(&error, args))
 }

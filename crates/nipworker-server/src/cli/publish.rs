@@ -22,6 +22,12 @@ pub(super) fn run(args: &PublishArgs) -> Result<(), Failure> {
     let input = input(&args.event)?;
     let Opened { engine, use_relays, event_limits: limits } =
         engine::open(&args.engine, true, Access::Write)?;
+    if args.durable && matches!(engine, Engine::Embedded(_)) {
+        engine.close();
+        return Err(Failure::because(
+            "no daemon runs on this data folder, and a durable publication needs one to send it",
+        ));
+    }
     let result = publish_all(args, &input, &engine, use_relays, &limits);
     engine.close();
     if result? { Ok(()) } else { Err(Failure::Told) }
@@ -46,6 +52,7 @@ fn publish_all(
         let published = match read {
             Err(reason) => unreadable(line.number, &reason),
             Ok((text, event)) => match engine {
+                Engine::Remote(remote) if args.durable => remote.publish_durable(&text)?,
                 Engine::Remote(remote) => remote.publish(&text, use_relays)?,
                 Engine::Embedded(embedded) => {
                     let options = PublishOptions {
@@ -115,7 +122,9 @@ fn show(as_json: bool, published: &Published) -> Result<(), Failure> {
     }
     let id = answer["id"].as_str().unwrap_or("event");
     let status = answer["status"].as_str().unwrap_or("refused");
-    if *accepted {
+    if answer["queued"] == true {
+        line(format_args!("{id} {status}, {message}"))?;
+    } else if *accepted {
         line(format_args!("{id} {status}"))?;
     } else {
         note(format_args!("{id} {message}"));

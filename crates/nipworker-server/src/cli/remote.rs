@@ -102,9 +102,18 @@ impl Remote {
 
     /// Publishes one event.
     pub(crate) fn publish(&self, event: &str, relays: bool) -> Result<Published, Failure> {
+        self.post_event(event, &format!("/api/v1/events?relays={relays}"))
+    }
+
+    /// Queues one event; accepted means that the outbox has it.
+    pub(crate) fn publish_durable(&self, event: &str) -> Result<Published, Failure> {
+        self.post_event(event, "/api/v1/events?durable=true")
+    }
+
+    fn post_event(&self, event: &str, path: &str) -> Result<Published, Failure> {
         let response = self
             .agent
-            .post(self.path(&format!("/api/v1/events?relays={relays}")))
+            .post(self.path(path))
             .content_type("application/json")
             .send(event)
             .map_err(|error| self.unreachable(&error))?;

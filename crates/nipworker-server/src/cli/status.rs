@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use nipworker_core::{ClientStatus, LinkState, PoolMetrics, RelayReport};
+use nipworker_core::{ClientStatus, LinkState, OutboxStatus, PoolMetrics, RelayReport};
 
 use super::{
     args::StatusArgs,
@@ -132,8 +132,26 @@ fn engine_lines(engine: &ClientStatus) -> Vec<String> {
         lines.push("relays: none".to_owned());
     }
     lines.extend(engine.relays.iter().map(relay_line));
+    lines.extend(engine.outbox.iter().map(outbox_line));
     lines.extend(mining_lines(engine));
     lines
+}
+
+fn outbox_line(outbox: &OutboxStatus) -> String {
+    let counts = &outbox.counts;
+    let mut line = format!(
+        "outbox: {} events wait, the oldest for {}; {} deliveries, {} failed, {} tries again since \
+         the start",
+        counts.waiting,
+        humantime::format_duration(Duration::from_secs(counts.oldest_age_secs)),
+        counts.delivered,
+        counts.failed,
+        counts.retries
+    );
+    if let Some(error) = &outbox.last_error {
+        line.push_str(&format!(", not written: {error}"));
+    }
+    line
 }
 
 fn relay_line(relay: &RelayReport) -> String {

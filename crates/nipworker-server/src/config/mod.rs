@@ -14,9 +14,7 @@ mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
-use nipworker_core::{
-    CheckpointFile, ClientConfig, StartError, StoreBackend, protocol::EventLimits,
-};
+use nipworker_core::{ClientConfig, FileSetting, StartError, StoreBackend, protocol::EventLimits};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data_dir::default_data_dir;
@@ -42,12 +40,13 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// The engine's own defaults, but with a durable store and durable mining jobs: what a daemon
+    /// The engine's own defaults, but with a durable store, mining jobs and outbox: what a daemon
     /// acknowledged must be there after its next start.
     fn default() -> Self {
         let mut engine = ClientConfig::default();
         engine.store.backend = StoreBackend::Redb;
-        engine.miner.checkpoint = CheckpointFile::At(PathBuf::from("mining-jobs.json"));
+        engine.miner.checkpoint = FileSetting::At(PathBuf::from("mining-jobs.json"));
+        engine.outbox.file = FileSetting::At(PathBuf::from("outbox.journal"));
         Self {
             daemon: DaemonConfig::default(),
             gateway: GatewayConfig::default(),

@@ -64,6 +64,16 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// Its HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// For a person.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The error alone.
     pub(crate) fn body(&self) -> Value {
         json!({ "error": { "code": self.code, "message": self.message } })

@@ -9,6 +9,7 @@
 //! * `mailbox_*{worker}`: depth, high water, capacity, refused messages, dead letters;
 //! * `relay_*{relay}`: upstream relays; `ingest_*`: what came in and why it was refused;
 //! * `store_*`, `subscriptions_*`, `unanswered_publishes`;
+//! * `outbox_*`: events that are published durably, where `engine.outbox.file` names a file;
 //! * `mining_kernel_info{kernel}`, `mining_kernel_hash_seconds{kernel}`: what hashes, and what was
 //!   measured at the start; `mining_jobs_known{phase}`; `mining_*` and `mining_thread_*{thread}`: how
 //!   the miner's threads are fed;
@@ -18,8 +19,8 @@ use std::fmt;
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use nipworker_core::{
-    ChildStatus, JobProgress, LinkState, MiningStatus, PoolMetrics, RelayReport, State,
-    ThreadMetrics,
+    ChildStatus, JobProgress, LinkState, MiningStatus, OutboxStatus, PoolMetrics, RelayReport,
+    State, ThreadMetrics, outbox::OutboxCounts,
 };
 use prometheus_client::{
     collector::Collector,
@@ -178,7 +179,32 @@ fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
         subscriptions.queued as f64,
     )?;
     let waiting = engine.unanswered_publishes as f64;
-    page.gauge("unanswered_publishes", "publishes that a relay has not answered", waiting)
+    page.gauge("unanswered_publishes", "publishes that a relay has not answered", waiting)?;
+    engine.outbox.as_ref().map_or(Ok(()), |status| outbox(page, status))
+}
+
+fn outbox(page: &mut Page<'_>, status: &OutboxStatus) -> fmt::Result {
+    let OutboxCounts {
+        waiting,
+        bytes,
+        oldest_age_secs,
+        finished,
+        in_flight,
+        retries,
+        delivered,
+        failed,
+    } = status.counts;
+    page.gauge("outbox_depth", "events that wait for at least one relay", waiting as f64)?;
+    page.gauge("outbox_bytes", "bytes of their texts", bytes as f64)?;
+    let age = oldest_age_secs as f64;
+    page.gauge("outbox_oldest_age_seconds", "since the oldest of them was queued", age)?;
+    page.gauge("outbox_finished", "finished events that are still listed", finished as f64)?;
+    page.gauge("outbox_in_flight", "tries under way", in_flight as f64)?;
+    page.counter("outbox_retries", "tries after the first at a relay", retries)?;
+    page.counter("outbox_delivered", "relays that said that they have an event", delivered)?;
+    page.counter("outbox_failed", "relays that refused for good or were given up", failed)?;
+    let failing = f64::from(u8::from(status.last_error.is_some()));
+    page.gauge("outbox_failing", "whether the last attempt to write its file failed", failing)
 }
 
 fn mining(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {

@@ -3,7 +3,10 @@
 //! | route | does |
 //! |---|---|
 //! | `GET /` | WebSocket of NIP-01; with `Accept: application/nostr+json` the document of NIP-11; else a page |
-//! | `POST /api/v1/events` | one event as JSON, or many as JSON lines (`Content-Type: application/x-ndjson`), each with its outcome and receipts, and a last line `{"error":…}` if not all were worked on; `?relays=false` only stores |
+//! | `POST /api/v1/events` | one event as JSON, or many as JSON lines (`Content-Type: application/x-ndjson`), each with its outcome and receipts, and a last line `{"error":…}` if not all were worked on; `?relays=false` only stores; `?durable=true` queues: see below |
+//! | `GET /api/v1/outbox` | `{"events":[…]}`: what was published durably and where it stands at each relay, what waits first |
+//! | `GET /api/v1/outbox/{id}` | one of them, or 404 |
+//! | `DELETE /api/v1/outbox/{id}` | takes it back at the relays that have not decided; answers as `GET` |
 //! | `POST /api/v1/query` | a filter or an array of filters; a JSON array, or JSON lines for `Accept: application/x-ndjson`; `?relays=false` only asks the store |
 //! | `POST /api/v1/count` | as `query`; `{"count": n}` of the store |
 //! | `GET /api/v1/events/{id}` | the event, or 404 |
@@ -18,6 +21,13 @@
 //!
 //! `HEAD` is served wherever `GET` is. An answer that its client does not read for
 //! `gateway.websocket.slow_reader_timeout` ends the connection.
+//!
+//! A durable publication answers 202 with `"queued":true` and the event's `outbox` entry once the
+//! event is stored and the outbox is on the disk (`engine.outbox`). It is sent at once, and again
+//! until each relay has accepted it, has refused it for good, or is given up, also after a restart or
+//! a crash of the daemon. Which answers are final stands in `nipworker_relay::outbox`. It is refused
+//! with 400 `no_relay` or `unsupported` (no file), 503 `outbox_full` or `store_failed` with
+//! `Retry-After`.
 //!
 //! A mining job is `{"event":{…},"difficulty_bits":n}` and, where wanted, `threads`, `timeout_secs`,
 //! `max_attempts`, `priority` (`bulk`, `normal`, `high`, `urgent`), `idle`, `cpu_percent`,

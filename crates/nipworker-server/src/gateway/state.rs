@@ -131,7 +131,10 @@ impl Gateway {
 
     /// Counts a failure of the engine and tells the log, at most once in [`LOG_INTERVAL`].
     pub(crate) fn engine_failed(&self, error: &ClientError) {
-        if matches!(error, ClientError::Invalid(_) | ClientError::Unsupported(_)) {
+        if matches!(
+            error,
+            ClientError::Invalid(_) | ClientError::Unsupported(_) | ClientError::OutboxFull(_)
+        ) {
             return;
         }
         count(&self.counters.engine_failures);

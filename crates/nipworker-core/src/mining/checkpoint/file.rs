@@ -1,26 +1,21 @@
 //! The file: read once, replaced as a whole.
 
 use std::{
-    ffi::OsString,
-    fs::{self, File, TryLockError},
-    io::{self, Read, Write},
+    io,
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
 use nipworker_mining::{BookCheckpoint, CHECKPOINT_VERSION};
 use serde::{Deserialize, Serialize};
 
-use crate::mining::desk::lock;
+pub(super) use crate::kept_file::FileError;
+use crate::kept_file::KeptFile;
 
 /// Version of the file that this release writes.
 pub(super) const VERSION: u32 = 1;
 
 /// Largest file that is read or written, in bytes.
 pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
-
-/// Names that are tried when the first is taken.
-const NAMES_TRIED_MAX: u32 = 1_000;
 
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,21 +47,6 @@ struct Version {
     version: u64,
 }
 
-/// Why the file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FileError {
-    #[error("{}: {cause}", path.display())]
-    Io { path: PathBuf, cause: io::Error },
-    #[error("{} is in use by another process", path.display())]
-    InUse { path: PathBuf },
-    #[error(
-        "{} has version {version}, this release reads up to {known}; give it another name or use \
-         the release that wrote it",
-        path.display()
-    )]
-    Newer { path: PathBuf, version: u64, known: u32 },
-}
-
 /// What was found.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -80,54 +60,30 @@ pub(super) enum Found {
 
 /// A checkpoint file of one process: until it is released, no other process uses it.
 #[derive(Debug)]
-pub(super) struct CheckpointStore {
-    path: PathBuf,
-    lock: Mutex<Option<File>>,
-}
+pub(super) struct CheckpointStore(KeptFile);
 
 impl CheckpointStore {
     /// Takes the file at `path`, which need not exist; its folder is made.
     pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| FileError::Io { path, cause }
-        };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(io(folder))?;
-        }
-        // The file itself is replaced at each write, and a lock would go with the old one.
-        let beside = beside(path, ".lock");
-        let lock = File::create(&beside).map_err(io(&beside))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock: Mutex::new(Some(lock)) }),
-            Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(cause)) => Err(FileError::Io { path: beside, cause }),
-        }
+        KeptFile::open(path).map(Self)
     }
 
     /// Leaves the file to whoever comes next; it must not be written any more.
     pub(super) fn release(&self) {
-        drop(lock(&self.lock).take());
+        self.0.release();
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     pub(super) fn read(&self) -> Result<Found, FileError> {
-        let io = |cause| FileError::Io { path: self.path.clone(), cause };
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(error) => return Err(io(error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+        let Some(bytes) = self.0.read(MAX_BYTES)? else { return Ok(Found::Nothing) };
         if bytes.len() as u64 > MAX_BYTES {
             return Ok(Found::Damaged(format!("it is larger than {MAX_BYTES} bytes")));
         }
         let newer =
-            |version, known| Err(FileError::Newer { path: self.path.clone(), version, known });
+            |version, known| Err(FileError::Newer { path: self.path().to_owned(), version, known });
         match serde_json::from_slice(&bytes) {
             Ok(Versions { version, .. }) if version > u64::from(VERSION) => {
                 return newer(version, VERSION);
@@ -155,52 +111,11 @@ impl CheckpointStore {
                 format!("{} bytes of jobs, the most is {MAX_BYTES}", bytes.len()),
             ));
         }
-        let fresh = beside(&self.path, ".new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&fresh, &self.path)?;
-        self.sync_folder()
+        self.0.replace(&bytes).map(drop)
     }
 
-    /// Renames the file to `….damaged-<now>` beside it. Nothing is deleted and nothing
-    /// overwritten. `now` is unix seconds.
+    /// Renames the file to `….damaged-<now>` beside it. `now` is unix seconds.
     pub(super) fn set_aside(&self, now: i64) -> io::Result<PathBuf> {
-        for attempt in 0..NAMES_TRIED_MAX {
-            let mut name = format!(".damaged-{now}");
-            if attempt > 0 {
-                name.push_str(&format!("-{attempt}"));
-            }
-            let to = beside(&self.path, &name);
-            if to.symlink_metadata().is_ok() {
-                continue;
-            }
-            fs::rename(&self.path, &to)?;
-            self.sync_folder()?;
-            return Ok(to);
-        }
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name to set it aside under"))
+        self.0.set_aside(now)
     }
-
-    #[cfg(unix)]
-    fn sync_folder(&self) -> io::Result<()> {
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)?.sync_all()
-    }
-
-    #[cfg(not(unix))]
-    fn sync_folder(&self) -> io::Result<()> {
-        // A folder cannot be opened there; the rename is durable by the file system's own means.
-        Ok(())
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     ApiError, Gateway, JSON_LINES,
     filters::{self, Options, api_error},
+    outbox,
 };
 use crate::{
     gateway::counters::count,
@@ -29,14 +30,36 @@ pub(super) async fn publish(
 ) -> Result<HttpResponse, ApiError> {
     let options = Options::of(&request)?;
     let use_relays = options.relays.unwrap_or(true) && gateway.has_upstream();
+    let way = match (options.durable, use_relays) {
+        (true, false) => {
+            return Err(ApiError::bad_request(
+                "no_relay",
+                "a durable publication needs relays, and there are none or relays=false",
+            ));
+        }
+        (true, true) => Way::Durable,
+        (false, true) => Way::Relays,
+        (false, false) => Way::Store,
+    };
     if filters::sends_lines(&request) {
-        return many(&gateway, payload, use_relays).await;
+        return many(&gateway, payload, way).await;
     }
     let body = gateway.read_body(payload, gateway.config.http.max_body_bytes).await?;
-    one(&gateway, &body, use_relays).await
+    one(&gateway, &body, way).await
 }
 
-async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpResponse, ApiError> {
+/// Where events go, and what their sender waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the store.
+    Store,
+    /// To the relays, once; their answers are waited for.
+    Relays,
+    /// To the outbox; nobody else is waited for.
+    Durable,
+}
+
+async fn one(gateway: &Gateway, body: &[u8], way: Way) -> Result<HttpResponse, ApiError> {
     count(&gateway.counters.events_in);
     let event = Event::from_json(body, &gateway.event_limits).map_err(|error| {
         count(&gateway.counters.events_refused);
@@ -45,6 +68,10 @@ async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpRes
             _ => ApiError::bad_request("invalid_event", error),
         }
     })?;
+    if way == Way::Durable {
+        return outbox::publish(gateway, event).await;
+    }
+    let use_relays = way == Way::Relays;
     let options = PublishOptions { use_relays, ..gateway.publish_options() };
     let report = gateway.client.publish_with(event, options).await.map_err(|error| {
         count(&gateway.counters.events_refused);
@@ -57,13 +84,13 @@ async fn one(gateway: &Gateway, body: &[u8], use_relays: bool) -> Result<HttpRes
     if verdict.accepted {
         return Ok(HttpResponse::Ok().json(answer));
     }
-    let (status, code) = refusal(&report);
+    let (status, code) = refusal(&report.outcome);
     Err(ApiError::new(status, code, &verdict.message).with("outcome", answer))
 }
 
 /// The status and code of an event that was not accepted.
-fn refusal(report: &PublishReport) -> (StatusCode, &'static str) {
-    match report.outcome.status {
+pub(super) fn refusal(outcome: &PutOutcome) -> (StatusCode, &'static str) {
+    match outcome.status {
         PutStatus::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_event"),
         PutStatus::Superseded => (StatusCode::CONFLICT, "superseded"),
         PutStatus::Deleted => (StatusCode::GONE, "deleted"),
@@ -141,39 +168,41 @@ impl Outcomes {
 async fn many(
     gateway: &Gateway,
     payload: web::Payload,
-    use_relays: bool,
+    way: Way,
 ) -> Result<HttpResponse, ApiError> {
     let mut outcomes = Outcomes::bounded_for(gateway.config.http.max_lines_bytes);
-    let result = work_on_all(gateway, payload, use_relays, &mut outcomes).await;
+    let result = work_on_all(gateway, payload, way, &mut outcomes).await;
     outcomes.answer(result)
 }
 
 async fn work_on_all(
     gateway: &Gateway,
     payload: web::Payload,
-    use_relays: bool,
+    way: Way,
     outcomes: &mut Outcomes,
 ) -> Result<(), ApiError> {
     let mut pieces = gateway.pieces(payload, gateway.config.http.max_lines_bytes);
     let mut lines = LineBatches::new(gateway.event_limits.max_event_bytes);
     while let Some(piece) = pieces.next().await? {
         for batch in lines.push(&piece) {
-            work_on(gateway, batch, use_relays, outcomes).await?;
+            work_on(gateway, batch, way, outcomes).await?;
         }
     }
-    work_on(gateway, lines.finish(), use_relays, outcomes).await
+    work_on(gateway, lines.finish(), way, outcomes).await
 }
 
 async fn work_on(
     gateway: &Gateway,
     batch: Vec<Line>,
-    use_relays: bool,
+    way: Way,
     outcomes: &mut Outcomes,
 ) -> Result<(), ApiError> {
     let Some(last) = batch.last().map(|line| line.number) else { return Ok(()) };
     outcomes.check_room()?;
     let numbers: Vec<u64> = batch.iter().map(|line| line.number).collect();
-    let of_batch = if use_relays {
+    let of_batch = if way == Way::Durable {
+        queue_lines(gateway, batch).await
+    } else if way == Way::Relays {
         publish_lines(gateway, batch).await
     } else {
         match import_lines(gateway, batch).await {
@@ -190,7 +219,9 @@ async fn work_on(
     };
     for outcome in of_batch {
         count(&gateway.counters.events_in);
-        gateway.tally(outcome["accepted"] == true);
+        if way != Way::Durable {
+            gateway.tally(outcome["accepted"] == true);
+        }
         outcomes.push(&outcome);
     }
     outcomes.last = last;
@@ -215,12 +246,37 @@ async fn publish_lines(gateway: &Gateway, batch: Vec<Line>) -> Vec<Value> {
     stream::iter(batch).map(|line| publish_line(gateway, line)).buffered(IN_FLIGHT).collect().await
 }
 
+async fn queue_lines(gateway: &Gateway, batch: Vec<Line>) -> Vec<Value> {
+    stream::iter(batch).map(|line| queue_line(gateway, line)).buffered(IN_FLIGHT).collect().await
+}
+
+async fn queue_line(gateway: &Gateway, line: Line) -> Value {
+    let number = line.number;
+    let event = match event_of(gateway, line.text) {
+        Ok(event) => event,
+        Err(reason) => {
+            gateway.tally(false);
+            return json!(LineOutcome::unreadable(number, reason));
+        }
+    };
+    let id = event.id;
+    let mut answer = match outbox::queue(gateway, event).await {
+        Ok(report) => outbox::answer(&report),
+        Err(error) => json!({
+            "id": id, "queued": false, "status": PutStatus::Failed, "message": error.message(),
+        }),
+    };
+    answer["line"] = number.into();
+    answer
+}
+
+fn event_of(gateway: &Gateway, text: Result<String, String>) -> Result<Event, String> {
+    let event = Event::from_json(text?.as_bytes(), &gateway.event_limits);
+    event.map_err(|error| error.to_string())
+}
+
 async fn publish_line(gateway: &Gateway, line: Line) -> Value {
-    let event = line.text.and_then(|text| {
-        let event = Event::from_json(text.as_bytes(), &gateway.event_limits);
-        event.map_err(|error| error.to_string())
-    });
-    let event = match event {
+    let event = match event_of(gateway, line.text) {
         Ok(event) => event,
         Err(reason) => return json!(LineOutcome::unreadable(line.number, reason)),
     };

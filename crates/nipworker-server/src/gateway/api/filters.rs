@@ -52,6 +52,9 @@ pub(super) fn read(body: &[u8], limits: &FilterLimits) -> Result<Vec<Filter>, Ap
 pub(super) struct Options {
     /// `false`: only the store.
     pub(super) relays: Option<bool>,
+    /// `true`: a publication is kept and sent until each relay has decided.
+    #[serde(default)]
+    pub(super) durable: bool,
 }
 
 impl Options {
@@ -136,6 +139,7 @@ pub(super) fn api_error(error: &ClientError) -> ApiError {
         ClientError::Unsupported(_) => (StatusCode::BAD_REQUEST, "unsupported"),
         ClientError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
         ClientError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        ClientError::OutboxFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "outbox_full"),
         ClientError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         ClientError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         ClientError::Worker { transient: true, .. } => {

@@ -3,6 +3,7 @@
 pub(super) mod events;
 pub(super) mod filters;
 mod mine;
+mod outbox;
 pub(super) mod query;
 
 use actix_web::{HttpResponse, Responder, http::StatusCode, web};
@@ -18,6 +19,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .route("/events", web::post().to(events::publish))
         .route("/events/{id}", web::get().to(query::one_event))
         .route("/events/{id}", web::head().to(query::one_event))
+        .route("/outbox", web::get().to(outbox::list))
+        .route("/outbox", web::head().to(outbox::list))
+        .route("/outbox/{id}", web::get().to(outbox::one))
+        .route("/outbox/{id}", web::head().to(outbox::one))
+        .route("/outbox/{id}", web::delete().to(outbox::cancel))
         .route("/query", web::post().to(query::query))
         .route("/count", web::post().to(query::count))
         .route("/mine", web::post().to(mine::start))
@@ -46,9 +52,14 @@ pub(super) fn not_found(request: &actix_web::HttpRequest) -> ApiError {
     let (method, path) = (request.method(), request.path());
     let methods = match path {
         "/api/v1/events" | "/api/v1/query" | "/api/v1/count" => Some("POST"),
-        "/api/v1/status" | "/healthz" | "/readyz" | "/metrics" | "/" => Some("GET, HEAD"),
+        "/api/v1/status" | "/api/v1/outbox" | "/healthz" | "/readyz" | "/metrics" | "/" => {
+            Some("GET, HEAD")
+        }
         _ if path.strip_prefix("/api/v1/events/").is_some_and(|id| !id.contains('/')) => {
             Some("GET, HEAD")
+        }
+        _ if path.strip_prefix("/api/v1/outbox/").is_some_and(|id| !id.contains('/')) => {
+            Some("GET, HEAD, DELETE")
         }
         "/api/v1/mine" => Some("GET, HEAD, POST"),
         _ => path.strip_prefix("/api/v1/mine/").and_then(|job| match job.split_once('/') {
