@@ -27,7 +27,31 @@ fn spellings_of_one_relay_are_one_url() {
         (&["wss://r.example/?A=b", "wss://r.example?A=b"], "wss://r.example?A=b"),
         (&["ws://[::1]:80/", "ws://[0:0:0:0:0:0:0:1]", "ws://[0::0:1]"], "ws://[::1]"),
         (&["ws://[2001:DB8::1]:7447"], "ws://[2001:db8::1]:7447"),
-        (&["ws://abc_d-e.onion"], "ws://abc_d-e.onion"),
+        (&["ws://abc_d-e.onion", "ws://abc_d-e.ONION."], "ws://abc_d-e.onion"),
+        (&["wss://r.example.", "wss://R.example.:443/"], "wss://r.example"),
+        (
+            &["wss://xn--mnchen-3ya.example", "wss://XN--mnchen-3ya.EXAMPLE"],
+            "wss://xn--mnchen-3ya.example",
+        ),
+        (&["ws://127.0.0.1.", "ws://127.0.0.1:80"], "ws://127.0.0.1"),
+        (
+            &[
+                "wss://r.example/a/%7euser",
+                "wss://r.example/./a/b/../%7Euser/",
+                "wss://r.example/a/~%75ser",
+            ],
+            "wss://r.example/a/~user",
+        ),
+        (
+            &["wss://r.example/../..", "wss://r.example/.", "wss://r.example/%2e%2E/"],
+            "wss://r.example",
+        ),
+        (
+            &["wss://r.example/a%2fb%c3%a9", "wss://r.example/a%2Fb\u{e9}"],
+            "wss://r.example/a%2Fb%C3%A9",
+        ),
+        (&["wss://r.example?k=%41%20", "wss://r.example/?k=A%20"], "wss://r.example?k=A%20"),
+        (&["wss://r.example/100%", "wss://r.example/100%25"], "wss://r.example/100%25"),
     ] {
         for spelling in spellings {
             let url = RelayUrl::parse(spelling).unwrap();
@@ -77,6 +101,16 @@ fn what_is_no_relay_url_is_refused_with_the_reason() {
         "wss://r.example\\evil",
         "wss://r,example",
         "wss://münchen.example",
+        "wss://r.example..",
+        "wss://.",
+        "ws://127.1",
+        "ws://2130706433",
+        "ws://0x7f.0.0.1",
+        "ws://0x7F000001",
+        "ws://0177.0.0.1",
+        "ws://1.2.3.4.5",
+        "ws://256.0.0.1",
+        "ws://127.0.0.0x1",
         long_host.as_str(),
     ] {
         let error = RelayUrl::parse(text).unwrap_err();
@@ -91,6 +125,8 @@ fn what_is_no_relay_url_is_refused_with_the_reason() {
         "wss://r.example:8o",
         "ws://[::1]:x",
         "wss://a:b:80x",
+        "wss://r.example:99999999999999999999",
+        "wss://r.example:٤٤٣",
     ] {
         let error = RelayUrl::parse(text).unwrap_err();
         assert!(matches!(error, RelayUrlError::Port(_)), "{text:?}: {error}");
@@ -108,10 +144,92 @@ fn json_holds_the_normal_spelling_and_refuses_what_parse_refuses() {
     assert!("wss://r.example".parse::<RelayUrl>().is_ok());
 }
 
+#[test]
+fn host_and_port_are_told_also_where_they_are_not_written() {
+    for (text, host, port, onion) in [
+        ("wss://R.example", "r.example", 443, false),
+        ("ws://r.example/a:1", "r.example", 80, false),
+        ("wss://r.example:8080?x=:9", "r.example", 8080, false),
+        ("ws://[2001:DB8::1]", "2001:db8::1", 80, false),
+        ("ws://[::1]:7447/x", "::1", 7447, false),
+        ("ws://abc.Onion.:81", "abc.onion", 81, true),
+        ("ws://onion", "onion", 80, true),
+        ("ws://abc.onion.example", "abc.onion.example", 80, false),
+        ("ws://abconion", "abconion", 80, false),
+    ] {
+        let url = RelayUrl::parse(text).unwrap();
+        assert_eq!((url.host(), url.port(), url.is_onion()), (host, port, onion), "{text}");
+    }
+}
+
 proptest! {
+    /// What we take, the URL standard's parser (crate `url`) takes too, for the same place.
+    #[test]
+    fn the_url_standard_reads_the_same_host_port_path_and_query(
+        text in "(ws|wss)://([a-zA-Z0-9-]{1,6}\\.){0,2}[a-z0-9]{1,4}(:[0-9]{1,5})?(/[a-zA-Z%0-9.~é]{0,4}){0,4}(\\?[a-z=&%é]{0,8})?",
+    ) {
+        let Ok(ours) = RelayUrl::parse(&text) else { return Ok(()) };
+        // It checks punycode, which a name that nobody registered need not be.
+        let Ok(twin) = url::Url::parse(&text) else { return Ok(()) };
+        prop_assert_eq!(Some(ours.host()), twin.host_str());
+        prop_assert_eq!(Some(ours.port()), twin.port_or_known_default());
+        // The standard neither decodes `%61` nor drops the slash at the end; what it reads of our
+        // spelling is what we read of its.
+        let of_twin = RelayUrl::parse(twin.as_str()).unwrap();
+        prop_assert_eq!(&of_twin, &ours, "{}", twin);
+        let again = url::Url::parse(ours.as_str()).unwrap();
+        let path = again.path().trim_end_matches('/');
+        let query = again.query().map(|query| format!("?{query}")).unwrap_or_default();
+        prop_assert!(ours.as_str().ends_with(&format!("{path}{query}")), "{} {}", ours, again);
+    }
+
+    /// Each way to write the same address differently comes to the same text.
+    #[test]
+    fn any_spelling_of_one_relay_is_the_same_url(
+        host in "[a-z]{1,8}\\.[a-z]{2,5}",
+        port in prop::option::of(1_u16..),
+        segments in prop::collection::vec("[a-z]{1,5}", 0..4),
+        secure: bool,
+        capitals: bool,
+        dot: bool,
+        zeros in 0_usize..3,
+        codes: bool,
+        slashes in 0_usize..3,
+        fragment: bool,
+    ) {
+        let scheme = if secure { "wss" } else { "ws" };
+        let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+        let default = if secure { 443 } else { 80 };
+        let number = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let plain = RelayUrl::parse(&format!("{scheme}://{host}{number}{path}")).unwrap();
+        let mut text = format!("{scheme}://{host}");
+        if capitals {
+            text = text.to_ascii_uppercase();
+        }
+        if dot {
+            text.push('.');
+        }
+        match port {
+            Some(port) => text.push_str(&format!(":{}{port}", "0".repeat(zeros))),
+            None if zeros > 0 => text.push_str(&format!(":{default}")),
+            None => {}
+        }
+        for segment in &segments {
+            text.push('/');
+            for byte in segment.bytes() {
+                if codes { text.push_str(&format!("%{byte:02x}")) } else { text.push(char::from(byte)) }
+            }
+        }
+        text.push_str(&"/".repeat(slashes));
+        if fragment {
+            text.push_str("#x");
+        }
+        prop_assert_eq!(RelayUrl::parse(&text).unwrap(), plain, "{}", text);
+    }
+
     #[test]
     fn normalising_twice_changes_nothing(
-        text in "(ws|wss|WsS)://[a-zA-Z0-9._\\-\\[\\]:]{0,20}(:[0-9+]{0,6})?[/a-zA-Z?#=&.]{0,20}",
+        text in "(ws|wss|WsS)://[a-zA-Z0-9._\\-\\[\\]:]{0,20}(:[0-9+]{0,6})?[/a-zA-Z?#=&.%0-9é\"<]{0,20}",
     ) {
         if let Ok(url) = RelayUrl::parse(&text) {
             prop_assert_eq!(RelayUrl::parse(url.as_str()).unwrap(), url.clone());
