@@ -7,7 +7,9 @@ use nipworker_signer::{Signer, SignerSlot};
 use nipworker_store::{EventStore, KvStore, MemoryKv};
 use nipworker_transport::{RelayInformation, WebSocketTransport};
 
-use crate::{ClientConfig, NostrClient, StartError, StoreBackend, StoreConfig, tree};
+use crate::{
+    ClientConfig, NostrClient, StartError, StoreBackend, StoreConfig, config::ProxyConfig, tree,
+};
 
 /// Puts a [`NostrClient`] together. What is not given is made by the configuration.
 #[derive(Default)]
@@ -47,7 +49,8 @@ impl NostrClientBuilder {
 
     /// Opens sockets by `transport`. What relays say about themselves (NIP-11) is asked by
     /// [`information`](Self::information) then, or not at all: nothing goes past a transport
-    /// that was chosen for a reason.
+    /// that was chosen for a reason. The section `proxy` of the configuration is for the built-in
+    /// transport; beside another one it is refused.
     pub fn transport(mut self, transport: Arc<dyn WebSocketTransport>) -> Self {
         self.transport = Some(transport);
         self
@@ -79,9 +82,16 @@ impl NostrClientBuilder {
             None => open_store(&config.store)?,
         };
         let (transport, information) = match transport {
+            Some(_) if config.proxy != ProxyConfig::default() => {
+                let problem = "a transport was given, which this section does not reach";
+                return Err(StartError::Config {
+                    key: "proxy".to_owned(),
+                    problem: problem.to_owned(),
+                });
+            }
             Some(transport) => (transport, information),
             None => {
-                let (transport, own) = default_transport()?;
+                let (transport, own) = default_transport(&config.proxy)?;
                 (transport, information.or(Some(own)))
             }
         };
@@ -137,14 +147,48 @@ fn open_redb(_: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
 type Network = (Arc<dyn WebSocketTransport>, Arc<dyn RelayInformation>);
 
 #[cfg(feature = "ws")]
-fn default_transport() -> Result<Network, StartError> {
-    let transport = nipworker_transport_ws::WsTransport::builder()
-        .build()
-        .map_err(|error| StartError::Transport(error.to_string()))?;
+fn default_transport(config: &ProxyConfig) -> Result<Network, StartError> {
+    let mut builder = nipworker_transport_ws::WsTransport::builder().proxy_policy(config.policy());
+    if let Some(proxy) = proxy(config)? {
+        builder = builder.proxy(proxy);
+    }
+    let transport = builder.build().map_err(|error| StartError::Transport(error.to_string()))?;
     Ok((Arc::new(transport.clone()), Arc::new(transport)))
 }
 
+/// The proxy, its password read from its file.
+#[cfg(feature = "ws")]
+fn proxy(config: &ProxyConfig) -> Result<Option<nipworker_transport_ws::SocksProxy>, StartError> {
+    use nipworker_transport_ws::{MAX_CREDENTIAL_BYTES, ProxyError, SocksCredentials, SocksProxy};
+    use std::{fs::File, io::Read};
+    use zeroize::Zeroizing;
+
+    let wrong =
+        |key: &str, problem: String| StartError::Config { key: format!("proxy.{key}"), problem };
+    if config.address.is_empty() {
+        return Ok(None);
+    }
+    let proxy = SocksProxy::parse(&config.address).map_err(|e| wrong("address", e.to_string()))?;
+    if config.user.is_empty() {
+        return Ok(Some(proxy));
+    }
+    // One byte more than fits, and a line's end: what is longer is seen to be so.
+    let mut password = Zeroizing::new(String::with_capacity(MAX_CREDENTIAL_BYTES + 4));
+    File::open(&config.password_file)
+        .and_then(|file| file.take(MAX_CREDENTIAL_BYTES as u64 + 3).read_to_string(&mut password))
+        .map_err(|error| {
+            let problem = format!("{}: {error}", config.password_file.display());
+            wrong("password_file", problem)
+        })?;
+    let line = Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned());
+    let credentials = SocksCredentials::new(config.user.clone(), line).map_err(|error| {
+        let key = if matches!(error, ProxyError::User(_)) { "user" } else { "password_file" };
+        wrong(key, error.to_string())
+    })?;
+    Ok(Some(proxy.credentials(credentials)))
+}
+
 #[cfg(not(feature = "ws"))]
-fn default_transport() -> Result<Network, StartError> {
+fn default_transport(_: &ProxyConfig) -> Result<Network, StartError> {
     Err(StartError::Transport("this build has no sockets (feature `ws`): give one".to_owned()))
 }

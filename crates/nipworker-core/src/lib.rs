@@ -76,7 +76,8 @@ pub use chaos::{Fault, Worker};
 pub use client::NostrClient;
 pub use config::{
     ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, FileSetting, LimitsConfig,
-    MinerConfig, OutboxConfig, Remine, Reserve, StoreBackend, StoreConfig, SupervisionConfig,
+    MinerConfig, OutboxConfig, ProxyConfig, ProxyUse, Remine, Reserve, StoreBackend, StoreConfig,
+    SupervisionConfig,
 };
 pub use error::{ClientError, StartError};
 #[cfg(feature = "tip5")]

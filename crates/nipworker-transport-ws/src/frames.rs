@@ -9,7 +9,7 @@ use futures::{
     Sink, SinkExt, Stream, StreamExt,
     stream::{SplitSink, SplitStream},
 };
-use nipworker_transport::{CloseFrame, Incoming, Outgoing, TransportError};
+use nipworker_transport::{CloseFrame, Incoming, Outgoing, TlsFault, TransportError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -25,7 +25,9 @@ pub(crate) fn error(error: tungstenite::Error) -> TransportError {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => TransportError::lost("already closed"),
         Error::Io(error) => TransportError::lost(error),
-        Error::Tls(error) => TransportError::Tls { reason: error.to_string() },
+        Error::Tls(error) => {
+            TransportError::Tls { fault: TlsFault::Protocol, reason: error.to_string() }
+        }
         Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
             TransportError::TooLarge { got: size, limit: max_size }
         }

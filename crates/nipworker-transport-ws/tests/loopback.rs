@@ -6,13 +6,14 @@ use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 use futures::{SinkExt, StreamExt};
 use nipworker_protocol::RelayUrl;
 use nipworker_transport::{
-    BoxFuture, CloseFrame, ConnectOptions, RelayInformation, TransportError, WebSocketTransport,
+    BoxFuture, CloseFrame, ConnectOptions, ProxyPolicy, ProxyUse, RelayInformation, TlsFault,
+    TransportError, WebSocketTransport,
     conformance::{
         self, Harness, InformationHarness, InformationServer, Script, Server, ServerReport,
     },
     memory::InformationAnswer,
 };
-use nipworker_transport_ws::WsTransport;
+use nipworker_transport_ws::{SocksProxy, WsTransport};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -36,10 +37,18 @@ struct Identity {
 }
 
 fn identity(names: &[&str]) -> Identity {
+    identity_within(names, 1975, 4096)
+}
+
+/// For these names, from the beginning of one year to the beginning of another.
+fn identity_within(names: &[&str], from: i32, to: i32) -> Identity {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let certified = rcgen::generate_simple_self_signed(names).unwrap();
-    let der = certified.cert.der().to_vec();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(from, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(to, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let der = parameters.self_signed(&key).unwrap().der().to_vec();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -50,20 +59,36 @@ fn identity(names: &[&str]) -> Identity {
     Identity { acceptor: TlsAcceptor::from(Arc::new(config)), der }
 }
 
+mod socks;
+use socks::Socks;
+
 struct Loopback {
     transport: WsTransport,
     identity: Option<Identity>,
+    /// Where relays have names that only the proxy knows.
+    proxy: Option<Socks>,
 }
 
 impl Loopback {
     fn plain() -> Self {
-        Self { transport: WsTransport::builder().build().unwrap(), identity: None }
+        Self { transport: WsTransport::builder().build().unwrap(), identity: None, proxy: None }
     }
 
     fn encrypted() -> Self {
         let identity = identity(&["localhost", "127.0.0.1"]);
         let transport = WsTransport::builder().root_certificate_der(&identity.der).unwrap();
-        Self { transport: transport.build().unwrap(), identity: Some(identity) }
+        Self { transport: transport.build().unwrap(), identity: Some(identity), proxy: None }
+    }
+
+    async fn encrypted_through_a_proxy() -> Self {
+        let proxy = Socks::start().await;
+        let identity = identity(&["relay.invalid"]);
+        let transport = WsTransport::builder().root_certificate_der(&identity.der).unwrap();
+        let transport = transport
+            .proxy_policy(ProxyPolicy { usage: ProxyUse::All, ..ProxyPolicy::default() })
+            .proxy(SocksProxy::parse(&proxy.address()).unwrap());
+        let transport = transport.build().unwrap();
+        Self { transport, identity: Some(identity), proxy: Some(proxy) }
     }
 
     fn bind(&self) -> (RelayUrl, TcpListener) {
@@ -71,7 +96,8 @@ impl Loopback {
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let scheme = if self.identity.is_some() { "wss" } else { "ws" };
-        let url = RelayUrl::parse(&format!("{scheme}://localhost:{port}/path?key=value")).unwrap();
+        let host = if self.proxy.is_some() { "relay.invalid" } else { "localhost" };
+        let url = RelayUrl::parse(&format!("{scheme}://{host}:{port}/path?key=value")).unwrap();
         (url, TcpListener::from_std(listener).unwrap())
     }
 }
@@ -185,6 +211,10 @@ impl Harness for Loopback {
         Some((url, Box::pin(server)))
     }
 
+    fn hidden_service(&self) -> Option<RelayUrl> {
+        self.proxy.is_none().then(|| RelayUrl::parse("ws://hidden.onion").unwrap())
+    }
+
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(time))
     }
@@ -296,6 +326,13 @@ async fn encrypted_connections_obey_every_rule_of_the_port() {
 }
 
 #[tokio::test]
+async fn connections_through_a_proxy_obey_every_rule_of_the_ports() {
+    let harness = Loopback::encrypted_through_a_proxy().await;
+    conformance::all(&harness).await;
+    conformance::all_of_information(&harness).await;
+}
+
+#[tokio::test]
 async fn plain_relays_are_asked_about_themselves_as_the_port_demands() {
     conformance::all_of_information(&Loopback::plain()).await;
 }
@@ -325,7 +362,7 @@ async fn dial_encrypted(
 async fn an_unknown_certificate_is_a_tls_error() {
     let transport = WsTransport::builder().build().unwrap();
     let error = dial_encrypted(transport, identity(&["localhost"])).await.unwrap_err();
-    assert!(matches!(error, TransportError::Tls { .. }), "{error}");
+    assert_eq!(fault(&error), Some(TlsFault::UntrustedCertificate), "{error}");
 }
 
 #[tokio::test]
@@ -333,7 +370,34 @@ async fn a_certificate_for_another_host_is_a_tls_error() {
     let identity = identity(&["elsewhere.test"]);
     let transport = WsTransport::builder().root_certificate_der(&identity.der).unwrap();
     let error = dial_encrypted(transport.build().unwrap(), identity).await.unwrap_err();
-    assert!(matches!(error, TransportError::Tls { .. }), "{error}");
+    assert_eq!(fault(&error), Some(TlsFault::WrongName), "{error}");
+    assert!(error.to_string().contains("elsewhere.test"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_out_of_its_time_is_a_tls_error() {
+    for (from, to) in [(1990, 2000), (2990, 3000)] {
+        let identity = identity_within(&["localhost"], from, to);
+        let transport = WsTransport::builder().root_certificate_der(&identity.der).unwrap();
+        let error = dial_encrypted(transport.build().unwrap(), identity).await.unwrap_err();
+        assert_eq!(fault(&error), Some(TlsFault::ExpiredCertificate), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_within_the_tls_handshake_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = RelayUrl::parse(&format!("wss://localhost:{port}")).unwrap();
+    let server = async { drop(listener.accept().await.unwrap()) };
+    let transport = WsTransport::builder().build().unwrap();
+    let (got, ()) = futures::join!(transport.connect(url, ConnectOptions::default()), server);
+    let error = got.unwrap_err();
+    assert_eq!(fault(&error), Some(TlsFault::Broken), "{error}");
+}
+
+fn fault(error: &TransportError) -> Option<TlsFault> {
+    if let TransportError::Tls { fault, .. } = error { Some(*fault) } else { None }
 }
 
 #[tokio::test]
@@ -348,7 +412,8 @@ async fn a_server_that_speaks_no_tls_is_a_tls_error() {
     };
     let transport = WsTransport::builder().build().unwrap();
     let (got, ()) = futures::join!(transport.connect(url, ConnectOptions::default()), server);
-    assert!(matches!(got, Err(TransportError::Tls { .. })), "{got:?}");
+    let error = got.unwrap_err();
+    assert_eq!(fault(&error), Some(TlsFault::Protocol), "{error}");
 }
 
 #[tokio::test]

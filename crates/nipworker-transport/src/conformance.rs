@@ -16,8 +16,8 @@ use futures::{
 use nipworker_protocol::RelayUrl;
 
 use crate::{
-    BoxFuture, CloseFrame, ConnectOptions, Connection, Incoming, Outgoing, TransportError,
-    WebSocketTransport,
+    BoxFuture, CloseFrame, ConnectOptions, Connection, Incoming, Outgoing, ProxyDemand,
+    TransportError, WebSocketTransport,
 };
 
 pub use information::{
@@ -84,6 +84,11 @@ pub trait Harness: Send + Sync {
     /// An address where dialling neither succeeds nor fails, when the implementation promises to
     /// keep [`ConnectOptions::connect_timeout`] itself.
     fn black_hole(&self) -> Option<Server>;
+    /// A hidden service (`.onion`), when the implementation reaches the real network and this one
+    /// has no proxy.
+    fn hidden_service(&self) -> Option<RelayUrl> {
+        None
+    }
     /// Passes time.
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
 }
@@ -109,6 +114,7 @@ pub async fn all(harness: &dyn Harness) {
     dialling_nobody_is_refused(harness).await;
     a_refused_handshake_gives_its_status(harness).await;
     dialling_keeps_its_time_limit(harness).await;
+    a_hidden_service_is_not_dialled_without_a_proxy(harness).await;
 }
 
 /// Texts of 0 bytes to 300 kB, with all of Unicode's lengths, in order.
@@ -355,6 +361,16 @@ pub async fn dialling_keeps_its_time_limit(harness: &dyn Harness) {
     let both = std::pin::pin!(async { futures::join!(dial, server) });
     let rule = select(both, harness.sleep(RULE_DEADLINE)).await;
     assert!(matches!(rule, Either::Left(_)), "rule broken: dialling keeps its time limit");
+}
+
+/// # Panics
+/// When the rule is broken.
+pub async fn a_hidden_service_is_not_dialled_without_a_proxy(harness: &dyn Harness) {
+    let Some(url) = harness.hidden_service() else { return };
+    let got = harness.transport().connect(url, ConnectOptions::default()).await;
+    let error = got.err();
+    let expected = TransportError::NoProxy { demand: ProxyDemand::Onion };
+    assert_eq!(error, Some(expected), "rule broken: a hidden service is not dialled");
 }
 
 async fn rule<F: Future<Output = ()>>(

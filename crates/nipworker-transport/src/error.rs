@@ -43,6 +43,57 @@ impl fmt::Display for CloseFrame {
     }
 }
 
+/// What demands a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProxyDemand {
+    /// The address is a hidden service: no other network leads there (RFC 7686).
+    Onion,
+    /// The policy sends this relay through a proxy.
+    Policy,
+}
+
+impl fmt::Display for ProxyDemand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onion => "a hidden service (.onion) is only reached through a proxy",
+            Self::Policy => "this relay is only reached through a proxy",
+        })
+    }
+}
+
+/// What is wrong with an encrypted connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// Nobody whom we trust vouches for the certificate, or it is malformed, revoked, or not meant
+    /// for servers.
+    UntrustedCertificate,
+    /// The certificate is past its time or before it. The clock of this machine may be wrong.
+    ExpiredCertificate,
+    /// The certificate is for another name.
+    WrongName,
+    /// The other side ended the handshake with an alert.
+    Alert,
+    /// The other side does not speak TLS, or no version or cipher that both know.
+    Protocol,
+    /// The connection broke within the handshake.
+    Broken,
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UntrustedCertificate => "untrusted certificate",
+            Self::ExpiredCertificate => "certificate out of its time",
+            Self::WrongName => "certificate for another name",
+            Self::Alert => "refused by the server",
+            Self::Protocol => "no common protocol",
+            Self::Broken => "the connection broke",
+        })
+    }
+}
+
 /// Why there is no connection, or no longer one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -64,13 +115,31 @@ pub enum TransportError {
     /// No TCP connection to any address of the host.
     #[error("cannot connect: {reason}")]
     Refused {
-        /// What the system said about the last address that was tried.
+        /// What the system said about each address that was tried, or what the proxy said.
         reason: String,
     },
-    /// No encrypted connection: certificate, name or protocol version.
-    #[error("tls: {reason}")]
+    /// The relay is to be reached through a proxy, and there is none to reach it through. Nothing
+    /// was dialled and no name was asked for. Dialling again does not help.
+    #[error("not dialled: {demand}, and no proxy is configured for it")]
+    NoProxy {
+        /// What demands the proxy.
+        demand: ProxyDemand,
+    },
+    /// The proxy is not there, does not let us in, or does not speak SOCKS5. The relay was not
+    /// dialled past it.
+    #[error("proxy {proxy}: {reason}")]
+    Proxy {
+        /// The proxy's `host:port`.
+        proxy: String,
+        /// What it did.
+        reason: String,
+    },
+    /// No encrypted connection.
+    #[error("tls: {fault}: {reason}")]
     Tls {
-        /// What was found.
+        /// What is wrong.
+        fault: TlsFault,
+        /// The TLS library's words.
         reason: String,
     },
     /// The server answered the WebSocket handshake with another status than 101.
@@ -119,9 +188,10 @@ impl TransportError {
         Self::Lost { reason: reason.to_string() }
     }
 
-    /// Whether dialling again later may help. Only an address that cannot be dialled is hopeless:
-    /// certificates are renewed and servers are repaired.
+    /// Whether dialling again later may help. Only an address that cannot be dialled is hopeless,
+    /// or one that needs a proxy where there is none: certificates are renewed and servers and
+    /// proxies are repaired.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Address { .. })
+        !matches!(self, Self::Address { .. } | Self::NoProxy { .. })
     }
 }

@@ -10,12 +10,13 @@
 //! * [`TransportError`]: how dialling fails and how connections end;
 //! * [`RelayInformation`], [`InformationOptions`], [`InformationError`]: the port beside it, which
 //!   asks a relay for its information document (NIP-11);
+//! * [`ProxyPolicy`], [`Route`]: which relays are reached through a proxy;
 //! * [`memory`]: an in-process network for tests and for embedding a relay in the same process.
 //!
 //! Features: `conformance` adds the `conformance` module, the suite that every implementation
 //! runs.
 //!
-//! Units: sizes are bytes of payload. Sources: RFC 6455, NIP-11.
+//! Units: sizes are bytes of payload. Sources: RFC 6455, RFC 7686, NIP-11.
 //!
 //! ```
 //! use futures::{SinkExt, StreamExt};
@@ -46,11 +47,13 @@ mod error;
 mod information;
 pub mod memory;
 mod port;
+mod proxy;
 
 pub use address::is_public;
-pub use error::{CloseFrame, TransportError};
+pub use error::{CloseFrame, ProxyDemand, TlsFault, TransportError};
 pub use information::{InformationError, InformationOptions, RelayInformation};
 pub use port::{
     BoxFuture, ConnectOptions, Connection, FrameSink, FrameStream, Incoming, Outgoing,
     WebSocketTransport,
 };
+pub use proxy::{ProxyPolicy, ProxyPolicyError, ProxyUse, Route};

@@ -24,7 +24,8 @@ pub trait WebSocketTransport: Send + Sync {
     ///
     /// # Errors
     /// [`TransportError::Address`], [`Dns`](TransportError::Dns),
-    /// [`Refused`](TransportError::Refused), [`Tls`](TransportError::Tls),
+    /// [`Refused`](TransportError::Refused), [`NoProxy`](TransportError::NoProxy),
+    /// [`Proxy`](TransportError::Proxy), [`Tls`](TransportError::Tls),
     /// [`Handshake`](TransportError::Handshake), [`Timeout`](TransportError::Timeout),
     /// [`Protocol`](TransportError::Protocol), [`Lost`](TransportError::Lost).
     fn connect(

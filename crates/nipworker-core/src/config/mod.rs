@@ -5,6 +5,7 @@ pub mod duration;
 mod file_setting;
 mod miner;
 mod outbox;
+mod proxy;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -19,6 +20,7 @@ use crate::StartError;
 pub use file_setting::FileSetting;
 pub use miner::{Dispatch, MinerConfig, Remine, Reserve};
 pub use outbox::OutboxConfig;
+pub use proxy::{ProxyConfig, ProxyUse};
 
 /// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
 /// in memory, no relays, threads by the number of cores.
@@ -33,6 +35,8 @@ pub struct ClientConfig {
     pub connections: ConnectionsConfig,
     /// Events that must arrive.
     pub outbox: OutboxConfig,
+    /// Which relays are reached through a proxy.
+    pub proxy: ProxyConfig,
     /// Bounds of what comes in and what waits for readers.
     pub limits: LimitsConfig,
     /// Verification and signing.
@@ -261,6 +265,9 @@ impl ClientConfig {
             |key: &str, problem: String| Err(StartError::Config { key: key.to_owned(), problem });
         if let Err(error) = self.relay_config().validate() {
             return wrong(&relay_key(error.field()), error.to_string());
+        }
+        if let Err((key, problem)) = self.proxy.validate() {
+            return wrong(&format!("proxy.{key}"), problem);
         }
         let limits = &self.limits;
         for (key, number) in [

@@ -310,6 +310,14 @@ fn a_mistake_that_the_engine_finds_is_named_by_its_key_and_line() {
             "nipworker.toml:2:10: engine.supervision.within: ",
         ),
         (
+            "[engine.proxy]\naddress = \"127.0.0.1\"\n",
+            "nipworker.toml:2:11: engine.proxy.address: ",
+        ),
+        (
+            "[engine.proxy]\nuse = \"all\"\naddress = \"\"\n",
+            "nipworker.toml:3:11: engine.proxy.address: is empty, and",
+        ),
+        (
             "[engine.connections]\nreconnect_min = \"40s\"\n",
             "nipworker.toml:2:17: engine.connections.reconnect_min: ",
         ),
