@@ -24,16 +24,36 @@ pub enum ParseBytesError {
     },
 }
 
+/// Marks a character that is no lower-case hex digit.
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of each lower-case hex digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
+
 fn decode<const N: usize>(text: &str) -> Result<[u8; N], ParseBytesError> {
     if text.len() != 2 * N {
         return Err(ParseBytesError::Length { expected: 2 * N, got: text.len() });
     }
-    if let Some(at) = text.bytes().position(|c| !matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
+    let mut out = [0; N];
+    let mut seen = 0;
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
+        let [high, low] = pair.map(|character| DIGITS[usize::from(character)]);
+        seen |= high | low;
+        *byte = high << 4 | low;
+    }
+    if seen & NO_DIGIT != 0 {
+        let is_digit = |character| DIGITS[usize::from(character)] != NO_DIGIT;
+        let at = text.bytes().position(|character| !is_digit(character)).unwrap_or_default();
         return Err(ParseBytesError::Character { at });
     }
-    let mut out = [0; N];
-    hex::decode_to_slice(text, &mut out)
-        .map_err(|_| ParseBytesError::Length { expected: 2 * N, got: text.len() })?;
     Ok(out)
 }
 

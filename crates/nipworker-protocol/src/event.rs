@@ -8,7 +8,7 @@ use serde::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{EventId, PublicKey, Signature, Tag};
+use crate::{EventId, EventReader, PublicKey, Signature, Tag};
 
 /// What a single event may be at most. Read before anything costly is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +34,24 @@ impl EventLimits {
     /// # Errors
     /// [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
     pub fn check_tags(&self, tags: &[Tag]) -> Result<(), EventError> {
-        if tags.len() > self.max_tags {
-            return Err(EventError::TooManyTags { got: tags.len(), limit: self.max_tags });
+        self.check_counts(tags.len(), tags.iter().map(|tag| tag.0.len()).sum())
+    }
+
+    pub(crate) fn check_counts(&self, tags: usize, elements: usize) -> Result<(), EventError> {
+        if tags > self.max_tags {
+            return Err(EventError::TooManyTags { got: tags, limit: self.max_tags });
         }
-        let got = tags.iter().map(|tag| tag.0.len()).sum();
-        if got > self.max_tag_elements {
-            return Err(EventError::TooManyTagElements { got, limit: self.max_tag_elements });
+        if elements > self.max_tag_elements {
+            let (got, limit) = (elements, self.max_tag_elements);
+            return Err(EventError::TooManyTagElements { got, limit });
+        }
+        Ok(())
+    }
+
+    /// Checks the size of a JSON text in bytes.
+    pub(crate) fn check_size(&self, got: usize) -> Result<(), EventError> {
+        if got > self.max_event_bytes {
+            return Err(EventError::TooLarge { got, limit: self.max_event_bytes });
         }
         Ok(())
     }
@@ -50,11 +62,7 @@ impl EventLimits {
     /// [`EventError::TooLarge`], [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
     pub fn check(&self, event: &Event) -> Result<(), EventError> {
         self.check_tags(&event.tags)?;
-        let got = event.to_json().len();
-        if got > self.max_event_bytes {
-            return Err(EventError::TooLarge { got, limit: self.max_event_bytes });
-        }
-        Ok(())
+        self.check_size(event.to_json().len())
     }
 }
 
@@ -128,7 +136,18 @@ impl Event {
     /// [`EventError::TooLarge`], [`EventError::Shape`] (this includes invalid UTF-8 anywhere),
     /// [`EventError::TooManyTags`], [`EventError::TooManyTagElements`].
     pub fn from_json(json: &[u8], limits: &EventLimits) -> Result<Self, EventError> {
-        let event: Self = read(json, limits)?;
+        let text = checked_text(json, limits)?;
+        if let Some(found) = EventReader::new().read(text) {
+            let event = found.to_event();
+            limits.check_tags(&event.tags)?;
+            return Ok(event);
+        }
+        Self::from_any_json(text, limits)
+    }
+
+    /// As [`from_json`](Self::from_json), however the text is spelled. Its size was checked.
+    pub(crate) fn from_any_json(text: &str, limits: &EventLimits) -> Result<Self, EventError> {
+        let event: Self = read(text)?;
         limits.check_tags(&event.tags)?;
         Ok(event)
     }
@@ -142,6 +161,11 @@ impl Event {
     /// Hash of the event's content as it stands.
     pub fn compute_id(&self) -> EventId {
         hash_of(&self.pubkey, self.created_at, self.kind, &self.tags, &self.content)
+    }
+
+    /// Appends the bytes whose SHA-256 is the id (NIP-01).
+    pub(crate) fn write_preimage(&self, out: &mut Vec<u8>) {
+        write_preimage(out, &self.pubkey, self.created_at, self.kind, &self.tags, &self.content);
     }
 
     /// Checks that the stated id is the hash of the content.
@@ -210,7 +234,7 @@ impl UnsignedEvent {
     /// # Errors
     /// As [`Event::from_json`].
     pub fn from_json(json: &[u8], limits: &EventLimits) -> Result<Self, EventError> {
-        let template: Self = read(json, limits)?;
+        let template: Self = read(checked_text(json, limits)?)?;
         limits.check_tags(&template.tags)?;
         Ok(template)
     }
@@ -286,12 +310,13 @@ macro_rules! only_from_an_object {
 only_from_an_object!(Event, "an event object");
 only_from_an_object!(UnsignedEvent, "an event object");
 
-fn read<T: for<'de> Deserialize<'de>>(json: &[u8], limits: &EventLimits) -> Result<T, EventError> {
-    if json.len() > limits.max_event_bytes {
-        return Err(EventError::TooLarge { got: json.len(), limit: limits.max_event_bytes });
-    }
-    // The whole text, not only the fields that are read: it may be stored and passed on as it is.
-    let text = std::str::from_utf8(json).map_err(|error| EventError::Shape(error.to_string()))?;
+/// The whole text, not only the fields that are read: it may be stored and passed on as it is.
+fn checked_text<'t>(json: &'t [u8], limits: &EventLimits) -> Result<&'t str, EventError> {
+    limits.check_size(json.len())?;
+    std::str::from_utf8(json).map_err(|error| EventError::Shape(error.to_string()))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, EventError> {
     serde_json::from_str(text).map_err(|error| EventError::Shape(error.to_string()))
 }
 

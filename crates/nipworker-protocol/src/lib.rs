@@ -5,9 +5,11 @@
 //! secret keys: whoever needs the time passes it in.
 //!
 //! * [`Event`], [`UnsignedEvent`], [`Verified`]: the data and the proof that it was checked;
+//! * [`EventReader`], [`EventText`]: an event's JSON text, read where it stands;
 //! * [`EventId`], [`PublicKey`], [`Signature`]: fixed-size bytes, lower-case hex as text;
 //! * [`Filter`]: what a subscription asks for, and whether an event answers it;
-//! * [`ClientMessage`], [`RelayMessage`]: the frames of NIP-01, 42 and 45;
+//! * [`ClientMessage`], [`RelayMessage`]: the frames of NIP-01, 42 and 45; [`EventFrame`]: one
+//!   of them, read where it stands;
 //! * [`KindClass`]: regular, replaceable, addressable or ephemeral (NIP-01);
 //! * [`RelayUrl`]: a relay address in one spelling.
 //!
@@ -32,6 +34,7 @@ mod kind;
 mod message;
 mod relay_url;
 mod tag;
+mod text;
 mod verified;
 
 pub use bytes::{EventId, ParseBytesError, PublicKey, Signature};
@@ -39,9 +42,10 @@ pub use event::{Event, EventError, EventLimits, UnsignedEvent};
 pub use filter::{Filter, FilterError, FilterLimits, SingleLetterTag};
 pub use kind::{Coordinate, KindClass, kinds};
 pub use message::{
-    ClientMessage, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,
+    ClientMessage, EventFrame, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,
     SUBSCRIPTION_ID_MAX_CHARS,
 };
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use tag::Tag;
+pub use text::{EventReader, EventText};
 pub use verified::{Attestation, Verified};

@@ -208,6 +208,41 @@ pub enum RelayMessage {
     },
 }
 
+/// The parts of an `EVENT` frame, where they stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventFrame<'f> {
+    /// Subscription.
+    pub subscription: &'f str,
+    /// What stands in the event's place, from `{` to `}`. It is not looked into: whoever decodes
+    /// it finds out whether it is one JSON object and nothing more.
+    pub event: &'f str,
+}
+
+impl<'f> EventFrame<'f> {
+    /// Finds the parts of a relay's `EVENT` frame without reading the event; `None` when the frame
+    /// is another message, or spelled in a way that only [`RelayMessage::parse`] reads.
+    ///
+    /// Of a frame of three elements it finds the same parts as that. One that holds more between
+    /// the event's first and last brace than an event gives a text that no decoder takes.
+    pub fn find(frame: &'f str) -> Option<Self> {
+        let rest = after(frame, '[')?.strip_prefix("\"EVENT\"")?;
+        let rest = after(rest, ',')?.strip_prefix('"')?;
+        let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        let (subscription, rest) = rest.split_at_checked(end)?;
+        let event = after(rest.strip_prefix('"')?, ',')?;
+        let event = event.trim_end_matches(SPACES).strip_suffix(']')?.trim_end_matches(SPACES);
+        (event.starts_with('{') && event.ends_with('}')).then_some(Self { subscription, event })
+    }
+}
+
+/// White space of JSON.
+const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// What follows `sign`, without the white space around it.
+fn after(text: &str, sign: char) -> Option<&str> {
+    Some(text.trim_start_matches(SPACES).strip_prefix(sign)?.trim_start_matches(SPACES))
+}
+
 type Parts<'a> = std::slice::Iter<'a, &'a RawValue>;
 
 fn parts(frame: &str) -> Result<(String, Vec<&RawValue>), MessageError> {
