@@ -29,6 +29,9 @@
 //! | `avx512_sha` | both of these | 44 |
 //! | `aarch64_sha2` | 64-bit ARM with the SHA-256 instructions | 4 |
 //!
+//! Beside the search stands [`ManyDigests`]: the digests of many different messages at once, for
+//! processors without SHA-256 instructions.
+//!
 //! # Example
 //!
 //! A text of 68 bytes that ends in seven digits is sought whose digest begins with 20 zero bits.
@@ -81,6 +84,7 @@ mod digits;
 #[cfg(target_arch = "x86_64")]
 mod hybrid;
 mod kernel;
+mod many;
 mod midstates;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -89,4 +93,5 @@ mod x86_sha;
 pub use block::{BLOCK_BYTES, INITIAL_STATE, Schedule, compress};
 pub use choice::{Choice, Measured, UnknownKernel, choose, kernel_named};
 pub use kernel::{Candidate, Row, SearchKernel, Seed, kernels};
+pub use many::ManyDigests;
 pub use midstates::{LANES, Midstates};
