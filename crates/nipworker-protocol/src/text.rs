@@ -51,7 +51,6 @@ const KIND: usize = 3;
 const TAGS: usize = 4;
 const CONTENT: usize = 5;
 const SIG: usize = 6;
-const NAMES: [&[u8]; 7] = [b"id", b"pubkey", b"created_at", b"kind", b"tags", b"content", b"sig"];
 
 impl EventReader {
     /// A reader without memory yet.
@@ -95,7 +94,16 @@ impl EventReader {
         loop {
             let key = cursor.string()?;
             let key = cursor.text.get(key.start as usize..key.end as usize)?;
-            let field = NAMES.iter().position(|name| *name == key)?;
+            let field = match key {
+                b"id" => ID,
+                b"pubkey" => PUBKEY,
+                b"created_at" => CREATED_AT,
+                b"kind" => KIND,
+                b"tags" => TAGS,
+                b"content" => CONTENT,
+                b"sig" => SIG,
+                _ => return None,
+            };
             if seen & (1 << field) != 0 {
                 return None;
             }
@@ -384,20 +392,16 @@ fn is_special(byte: u8) -> bool {
 fn plain_len(bytes: &[u8]) -> usize {
     let mut len = 0;
     let mut rest = bytes;
-    // Without an exit inside, compilers make a few vector instructions of it.
-    while let Some((chunk, after)) = rest.split_first_chunk::<32>() {
-        if chunk.iter().fold(false, |found, byte| found | is_special(*byte)) {
-            break;
+    while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
+        let word = u128::from_le_bytes(*chunk);
+        let [low, high] = [word as u64, (word >> 64) as u64].map(special_bytes);
+        if low != 0 {
+            return len + low.trailing_zeros() as usize / 8;
         }
-        len += 32;
-        rest = after;
-    }
-    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        let found = special_bytes(u64::from_le_bytes(*chunk));
-        if found != 0 {
-            return len + found.trailing_zeros() as usize / 8;
+        if high != 0 {
+            return len + 8 + high.trailing_zeros() as usize / 8;
         }
-        len += 8;
+        len += 16;
         rest = after;
     }
     len + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
