@@ -31,6 +31,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod key;
+mod known_keys;
 mod private_key;
 mod signer;
 mod slot;
@@ -44,6 +45,7 @@ mod bip340_tests;
 pub use nipworker_protocol as protocol;
 
 pub use key::{KeyError, SecretKey, npub, parse_public_key};
+pub use known_keys::KNOWN_KEYS;
 pub use nipworker_pool::{BatchError, Pool, PoolConfig, PoolError, PoolMetrics};
 pub use private_key::PrivateKeySigner;
 pub use signer::{Signer, SignerError, SignerFuture};

@@ -1,8 +1,10 @@
 //! Verification of batches on threads of its own.
 
+use std::sync::Arc;
+
 use nipworker_pool::{BatchFuture, Placement, Pool, PoolConfig, PoolError, Priority};
 
-use crate::{SignedId, verify_one};
+use crate::{SignedId, known_keys::KnownKeys};
 
 /// The verdicts on a batch, in the order of its items. Dropping it stops the batch.
 pub type VerifyFuture = BatchFuture<bool>;
@@ -11,6 +13,7 @@ pub type VerifyFuture = BatchFuture<bool>;
 #[derive(Clone, Debug)]
 pub struct Verifier {
     pool: Pool,
+    keys: Arc<KnownKeys>,
 }
 
 impl Verifier {
@@ -34,7 +37,7 @@ impl Verifier {
 
     /// A verifier on a pool that exists already. Its batches pass whatever bulk work is there.
     pub fn on(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, keys: Arc::default() }
     }
 
     /// Checks every item. The work starts at once, and batches run at the same time as others.
@@ -43,9 +46,8 @@ impl Verifier {
     /// [`nipworker_pool::BatchError`] when the pool was shut down or holds too many batches. It is
     /// cancel safe: dropping it stops the batch.
     pub fn verify(&self, items: Vec<SignedId>) -> VerifyFuture {
-        self.pool.run_batch(Priority::Urgent, items, |item| {
-            verify_one(&item.id, &item.pubkey, &item.sig)
-        })
+        let keys = Arc::clone(&self.keys);
+        self.pool.run_batch(Priority::Urgent, items, move |item| keys.verify(item))
     }
 
     /// The pool, for its metrics.

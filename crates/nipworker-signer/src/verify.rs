@@ -41,8 +41,13 @@ pub fn verify_one(id: &EventId, pubkey: &PublicKey, sig: &Signature) -> bool {
     let Ok(key) = XOnlyPublicKey::from_slice(pubkey.as_bytes()) else {
         return false;
     };
-    let sig = schnorr::Signature::from_byte_array(*sig.as_bytes());
-    SECP256K1.verify_schnorr(&sig, id.as_bytes(), &key).is_ok()
+    verify_with(&key, &SignedId { id: *id, pubkey: *pubkey, sig: *sig })
+}
+
+/// As [`verify_one`], with the author's key as a point of the curve.
+pub(crate) fn verify_with(key: &XOnlyPublicKey, item: &SignedId) -> bool {
+    let sig = schnorr::Signature::from_byte_array(*item.sig.as_bytes());
+    SECP256K1.verify_schnorr(&sig, item.id.as_bytes(), key).is_ok()
 }
 
 /// Checks id and signature of an event on the calling thread.
