@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nipworker_protocol::{MachinePrefix, MessageError, RelayMessage};
+use nipworker_protocol::{EventFrame, EventReader, MachinePrefix, MessageError, RelayMessage};
 use nipworker_transport::Incoming;
 use serde::Deserialize;
 
@@ -64,27 +64,13 @@ impl RelaySession {
         notices: &mut usize,
         out: &mut Out,
     ) {
+        // The event is not looked into here: the parser refuses what is none, and counts it.
+        if let Some(EventFrame { subscription, event }) = EventFrame::find(text) {
+            return self.event(now, subscription, event.to_owned(), run);
+        }
         match RelayMessage::parse(text) {
             Ok(RelayMessage::Event { subscription, event }) => {
-                let Some(name) = self.wire.get(&subscription) else {
-                    self.stats.unasked_events.increment();
-                    return;
-                };
-                let event = String::from(Box::<str>::from(event));
-                self.stats.events.increment();
-                match run {
-                    Some(run)
-                        if run.subscription == *name
-                            && run.events.len() < RelayPool::EVENTS_PER_BATCH =>
-                    {
-                        run.events.push(event);
-                    }
-                    _ => {
-                        let subscription = Arc::clone(name);
-                        self.end_run(now, run);
-                        *run = Some(Run { subscription, events: vec![event] });
-                    }
-                }
+                self.event(now, &subscription, Box::<str>::from(event).into(), run);
             }
             Ok(RelayMessage::Eose { subscription }) => {
                 self.end_run(now, run);
@@ -122,6 +108,26 @@ impl RelaySession {
                 if matches!(error, MessageError::Malformed { kind: "NEG-MSG" | "NEG-ERR", .. }) {
                     self.neg_garbled(now, &error.to_string(), out);
                 }
+            }
+        }
+    }
+
+    fn event(&mut self, now: Now, wire: &str, event: String, run: &mut Option<Run>) {
+        let Some(name) = self.wire.get(wire) else {
+            self.stats.unasked_events.increment();
+            return;
+        };
+        self.stats.events.increment();
+        match run {
+            Some(run)
+                if run.subscription == *name && run.events.len() < RelayPool::EVENTS_PER_BATCH =>
+            {
+                run.events.push(event);
+            }
+            _ => {
+                let subscription = Arc::clone(name);
+                self.end_run(now, run);
+                *run = Some(Run { subscription, events: vec![event] });
             }
         }
     }
@@ -207,6 +213,9 @@ impl RelaySession {
 
 /// When an event says it was made; the rest of the text is not looked at beyond its form.
 fn created_at(event: &str) -> Option<i64> {
+    if let Some(event) = EventReader::new().read(event) {
+        return Some(event.created_at());
+    }
     #[derive(Deserialize)]
     struct Created {
         created_at: i64,
