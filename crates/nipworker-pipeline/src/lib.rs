@@ -8,7 +8,8 @@
 //! 1. size limit;
 //! 2. exact dedupe: a text that, byte for byte, was verified and stored before needs no check;
 //! 3. decoding under [`EventLimits`];
-//! 4. the id is computed again from the content;
+//! 4. the id is computed again from the content, for all texts of a batch side by side where the
+//!    processor is faster so;
 //! 5. filter match: a relay must send what it was asked for;
 //! 6. the pair of id and signature is looked up among those that were verified before; what is not
 //!    found there goes out as [`Ingest::to_verify`], and comes back through [`Pipeline::accept`]

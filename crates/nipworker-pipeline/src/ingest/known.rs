@@ -1,22 +1,20 @@
 //! The memory of events that were verified and stored.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    hash::Hasher,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use nipworker_protocol::{EventId, Signature};
-use sha2::{Digest, Sha256};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::generations::Generations;
 
-/// SHA-256 of an event's text. A shorter or weaker key would let somebody craft a forgery that
-/// looks known.
+/// A keyed digest of an event's text: SipHash-2-4 with 128 bits. Its key is drawn for each
+/// [`Known`] and never leaves it, and nobody is told a digest; so a text that is to be mistaken for
+/// a known one has to be guessed, once in 2^128. 64 bits would be too few (RUSTSEC-2026-0232).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TextDigest([u8; 32]);
-
-impl TextDigest {
-    pub(crate) fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
-    }
-}
+pub(crate) struct TextDigest(u128);
 
 #[derive(Debug)]
 struct Inner {
@@ -27,16 +25,31 @@ struct Inner {
 }
 
 /// What was verified and stored. Filled by [`Known::remember`] only.
-#[derive(Debug)]
-pub(super) struct Known(Mutex<Inner>);
+pub(super) struct Known {
+    key: [u8; 16],
+    inner: Mutex<Inner>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").field("events", &self.len()).finish_non_exhaustive()
+    }
+}
 
 impl Known {
     pub(super) fn new(events: usize) -> Self {
-        Self(Mutex::new(Inner { texts: Generations::new(events), pairs: Generations::new(events) }))
+        let (texts, pairs) = (Generations::new(events), Generations::new(events));
+        Self { key: rand::random(), inner: Mutex::new(Inner { texts, pairs }) }
+    }
+
+    pub(super) fn digest(&self, text: &str) -> TextDigest {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write(text.as_bytes());
+        TextDigest(hasher.finish128().as_u128())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn id_of(&self, text: &TextDigest) -> Option<EventId> {

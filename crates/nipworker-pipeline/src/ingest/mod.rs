@@ -1,5 +1,6 @@
 //! From raw texts to events that may be stored and delivered.
 
+mod ids;
 mod kept;
 mod known;
 mod pipeline;

@@ -1,11 +1,14 @@
 //! The checks, in order.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
-use nipworker_protocol::{Attestation, Event, EventError, EventId, EventLimits, Filter, Verified};
+use nipworker_protocol::{
+    Attestation, Event, EventError, EventId, EventLimits, EventReader, Filter, Verified,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    ids::Ids,
     known::{Known, TextDigest},
     refusal::{Refusal, RefusalKind},
     stats::{Counters, IngestStats, SourceStats},
@@ -136,6 +139,7 @@ pub struct VerdictCountError {
 #[derive(Debug)]
 pub struct Pipeline {
     limits: EventLimits,
+    ids: Ids,
     known: Known,
     counters: Counters,
 }
@@ -151,6 +155,7 @@ impl Pipeline {
     pub fn new(config: PipelineConfig) -> Self {
         Self {
             limits: config.event_limits,
+            ids: Ids::detect(),
             known: Known::new(config.known_events),
             counters: Counters::default(),
         }
@@ -173,6 +178,10 @@ impl Pipeline {
         is_seen: impl Fn(&EventId) -> bool,
     ) -> Ingest {
         let mut batch = Batch::new(source, filters);
+        let mut decoded = Vec::with_capacity(texts.len());
+        let mut reader = EventReader::new();
+        // What the ids are hashes of, one after another.
+        let mut preimages = Vec::new();
         for (at, text) in texts.iter().enumerate() {
             let text = text.as_ref();
             if text.len() > self.limits.max_event_bytes {
@@ -180,15 +189,38 @@ impl Pipeline {
                 batch.refuse(at, None, EventError::TooLarge { got, limit }.into());
                 continue;
             }
-            let digest = TextDigest::of(text);
+            let digest = self.known.digest(text);
             let known_as = self.known.id_of(&digest);
             if let Some(id) = known_as.filter(|id| is_seen(id)) {
                 batch.ingest.seen.push(Seen { at, id });
                 continue;
             }
-            match Event::from_json(text.as_bytes(), &self.limits) {
-                Ok(event) => self.decide(&mut batch, at, event, Some(digest), known_as.is_some()),
+            let start = preimages.len();
+            match reader.read_with_preimage(text, &self.limits, &mut preimages) {
+                Ok(event) => {
+                    let is_known_text = known_as.is_some();
+                    if is_known_text {
+                        // The very bytes were verified before, so their id was right.
+                        preimages.truncate(start);
+                    }
+                    let preimage = start..preimages.len();
+                    decoded.push(Decoded { at, event, digest, is_known_text, preimage });
+                }
                 Err(error) => batch.refuse(at, None, error.into()),
+            }
+        }
+        let unknown = decoded.iter().filter(|it| !it.is_known_text);
+        let messages: Vec<&[u8]> = unknown.map(|it| &preimages[it.preimage.clone()]).collect();
+        let mut ids = self.ids.of(&messages).into_iter();
+        for Decoded { at, event, digest, is_known_text, .. } in decoded {
+            let computed = if is_known_text { None } else { ids.next() };
+            match computed.filter(|computed| *computed != event.id) {
+                Some(computed) => {
+                    let stated = event.id;
+                    let error = EventError::IdMismatch { stated, computed };
+                    batch.refuse(at, Some(stated), error.into());
+                }
+                None => self.decide(&mut batch, at, event, Some(digest), is_known_text),
             }
         }
         self.finish(batch, texts.len())
@@ -197,13 +229,14 @@ impl Pipeline {
     /// Takes one event that came decoded, from a client that wants it published.
     pub fn ingest_event(&self, source: Source, event: Event) -> Ingest {
         let mut batch = Batch::new(source, None);
-        match self.limits.check(&event) {
+        match self.limits.check(&event).and_then(|()| event.check_id()) {
             Ok(()) => self.decide(&mut batch, 0, event, None, false),
             Err(error) => batch.refuse(0, Some(event.id), error.into()),
         }
         self.finish(batch, 1)
     }
 
+    /// Goes on with an event whose id is right.
     fn decide(
         &self,
         batch: &mut Batch<'_>,
@@ -212,10 +245,6 @@ impl Pipeline {
         digest: Option<TextDigest>,
         is_known_text: bool,
     ) {
-        // The very bytes were verified before, so their id was right.
-        if !is_known_text && let Err(error) = event.check_id() {
-            return batch.refuse(at, Some(event.id), error.into());
-        }
         if batch.filters.is_some_and(|filters| !Filter::any_matches(filters, &event)) {
             return batch.refuse(at, Some(event.id), Refusal::NotAsked);
         }
@@ -306,6 +335,17 @@ fn count_refusals(stats: &mut SourceStats, refused: &[Refused]) {
         let kind: RefusalKind = refused.refusal.kind();
         *stats.refused.entry(kind).or_default() += 1;
     }
+}
+
+/// An event of a batch before its id is looked at.
+struct Decoded {
+    at: usize,
+    event: Event,
+    digest: TextDigest,
+    /// Whether this very text was verified and stored before.
+    is_known_text: bool,
+    /// Where that which its id is the hash of stands; nowhere for a known text.
+    preimage: Range<usize>,
 }
 
 /// A batch while it is gone through.
