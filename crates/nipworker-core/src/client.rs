@@ -1,12 +1,18 @@
 //! The handle that programs hold.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::FutureExt;
-use nipworker_pipeline::{HubError, Overflow, Plan, SubscriptionSpec};
+use nipworker_pipeline::{
+    DeliveryLimits, HubError, Overflow, Plan, SubscriptionSpec,
+    pipes::{MAX_PIPES, PipeSpec},
+};
 use nipworker_protocol::{Event, Filter, PublicKey, RelayUrl, UnsignedEvent};
 use nipworker_schema::{
     ClientEdge, ClientMessageT, CountT, CryptoEdge, CryptoMessageT, GetPublicKeyT, SignT,
@@ -33,8 +39,20 @@ pub struct NostrClient {
     inner: Arc<Inner>,
 }
 
+/// How a subscription or query is served.
+struct How {
+    plan: Plan,
+    overflow: Overflow,
+    queue_events: Option<usize>,
+    pipes: Option<Vec<PipeSpec>>,
+    limits: DeliveryLimits,
+    deadline: Option<Duration>,
+}
+
 struct Inner {
     config: ClientConfig,
+    /// Those of the configuration.
+    pipes: Vec<PipeSpec>,
     tree: SupervisorHandle,
     #[cfg(feature = "chaos")]
     addresses: crate::tree::Addresses,
@@ -92,9 +110,12 @@ impl NostrClient {
         information: Option<Arc<dyn RelayInformation>>,
     ) -> Self {
         let Running { tree, addresses, durable, verifier } = running;
+        // They were checked before anything was started.
+        let pipes = config.pipes().unwrap_or_default();
         Self {
             inner: Arc::new(Inner {
                 config,
+                pipes,
                 tree,
                 parser: addresses.parser.recipient(),
                 crypto: addresses.crypto.recipient(),
@@ -174,7 +195,8 @@ impl NostrClient {
     /// Subscribes. The subscription survives restarts of workers and reconnections of relays.
     ///
     /// # Errors
-    /// [`ClientError::Invalid`] without filters, [`ClientError::Unsupported`] for a search (NIP-50),
+    /// [`ClientError::Invalid`] without filters or with too many pipes,
+    /// [`ClientError::Unsupported`] for a search (NIP-50),
     /// [`ClientError::Busy`] when too many subscriptions are open, [`ClientError::Closed`]. What goes wrong later comes as
     /// [`SubscriptionEvent::Closed`](crate::SubscriptionEvent::Closed).
     pub async fn subscribe_with(
@@ -182,10 +204,20 @@ impl NostrClient {
         filters: Vec<Filter>,
         options: SubscribeOptions,
     ) -> Result<Subscription, ClientError> {
-        let SubscribeOptions { relays, use_cache, use_relays, overflow, queue_events } = options;
+        let SubscribeOptions {
+            relays,
+            use_cache,
+            use_relays,
+            overflow,
+            queue_events,
+            pipes,
+            limits,
+            deadline,
+        } = options;
         let use_relays = use_relays && self.has_relays(relays.as_deref());
         let plan = Plan { relays: texts(relays), use_cache, use_relays, ..Plan::default() };
-        self.open(filters, plan, overflow, queue_events).await
+        let how = How { plan, overflow, queue_events, pipes, limits, deadline };
+        self.open(filters, how).await
     }
 
     /// Asks the store and the configured relays for what they have; the stream ends after
@@ -206,7 +238,7 @@ impl NostrClient {
         filters: Vec<Filter>,
         options: QueryOptions,
     ) -> Result<Subscription, ClientError> {
-        let QueryOptions { relays, use_cache, use_relays, timeout } = options;
+        let QueryOptions { relays, use_cache, use_relays, timeout, pipes, limits } = options;
         let use_relays = use_relays && self.has_relays(relays.as_deref());
         let plan = Plan {
             relays: texts(relays),
@@ -215,7 +247,9 @@ impl NostrClient {
             close_on_eose: true,
             relay_deadline: timeout,
         };
-        self.open(filters, plan, Overflow::Wait, None).await
+        let overflow = Overflow::Wait;
+        let how = How { plan, overflow, queue_events: None, pipes, limits, deadline: None };
+        self.open(filters, how).await
     }
 
     /// Whether there is anybody to ask: relays of the request's own, or configured ones.
@@ -223,14 +257,23 @@ impl NostrClient {
         !named.unwrap_or(&self.inner.config.relays).is_empty()
     }
 
-    async fn open(
+    /// The pipes that a request names, or the configured ones.
+    pub(crate) fn pipes_or_default(
         &self,
-        filters: Vec<Filter>,
-        plan: Plan,
-        overflow: Overflow,
-        queue_events: Option<usize>,
-    ) -> Result<Subscription, ClientError> {
+        named: Option<Vec<PipeSpec>>,
+    ) -> Result<Vec<PipeSpec>, ClientError> {
+        let pipes = named.unwrap_or_else(|| self.inner.pipes.clone());
+        if pipes.len() > MAX_PIPES {
+            let problem = format!("{} pipes, the most is {MAX_PIPES}", pipes.len());
+            return Err(ClientError::Invalid(problem));
+        }
+        Ok(pipes)
+    }
+
+    async fn open(&self, filters: Vec<Filter>, how: How) -> Result<Subscription, ClientError> {
         check(&filters)?;
+        let How { plan, overflow, queue_events, pipes, limits, deadline } = how;
+        let pipes = self.pipes_or_default(pipes)?;
         let number = self.inner.next_subscription.fetch_add(1, Ordering::Relaxed);
         let id = format!("s{number}");
         let request = ClientEdge::encode(SubscribeT {
@@ -242,14 +285,14 @@ impl NostrClient {
             close_on_eose: plan.close_on_eose,
         });
         let hub = self.inner.durable.hub.clone();
-        let spec = SubscriptionSpec { id, filters, plan, overflow, queue_events };
+        let spec = SubscriptionSpec { id, filters, plan, overflow, queue_events, pipes, limits };
         let stream = hub.register(spec).map_err(hub_error)?;
         let parser = self.inner.parser.clone();
         let opening = async move {
             let answer = repeatedly(|| ask_parser(&parser, request.clone())).await?;
             expect_answer!(answer, ClientMessageT::Subscribed).map(drop)
         };
-        Subscription::open(stream, opening.boxed(), hub).await
+        Subscription::open(stream, opening.boxed(), hub, deadline).await
     }
 
     /// Counts the stored events that match; an event that several filters match counts once.
@@ -276,6 +319,12 @@ impl NostrClient {
             subscriptions.delivered += stats.delivered;
             subscriptions.queued += stats.queued;
             subscriptions.lagged += stats.lagged;
+            subscriptions.duplicates += stats.duplicates;
+            subscriptions.filtered += stats.filtered;
+            for pipe in stats.pipes {
+                subscriptions.pipe_panics += pipe.panics + pipe.end_panics;
+                *subscriptions.held_back.entry(pipe.name.clone()).or_default() += pipe.held_back();
+            }
         }
         ClientStatus {
             supervisor: self.inner.tree.status(),

@@ -5,7 +5,8 @@
 //! rule itself, and it must not know the command line, configuration files or HTTP.
 //!
 //! * [`NostrClient`], [`NostrClientBuilder`], [`ClientConfig`]: start and stop;
-//! * [`Subscription`], [`SubscriptionEvent`]: what comes in;
+//! * [`Subscription`], [`SubscriptionEvent`]: what comes in; [`pipes`]: what is done to it on the way;
+//!   [`Pages`]: older and older events;
 //! * [`PublishReport`], [`PutOutcome`], [`Receipt`]: what became of what went out;
 //! * [`QueuedReport`], [`OutboxEntry`]: what must arrive, tried until its relays have decided;
 //! * [`MiningHandle`], [`MiningView`], [`MiningProgress`], [`MiningOutcome`]: work;
@@ -62,6 +63,7 @@ mod error;
 mod kept_file;
 mod mining;
 pub mod outbox;
+mod pages;
 mod publish;
 mod remine;
 mod report;
@@ -89,7 +91,10 @@ pub use mining::{
 pub use nipworker_mining::{
     JobPhase, Placement, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,
 };
-pub use nipworker_pipeline::{IngestStats, Overflow, RelayNews, Source};
+pub use nipworker_pipeline::{
+    DeliveryLimits, IngestStats, Overflow, RelayNews, Source, SubscriptionStats, content, kinds,
+    pipes,
+};
 pub use nipworker_relay::{LinkState, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError};
 pub use nipworker_store::{EventStore, StoreStats};
@@ -97,6 +102,7 @@ pub use nipworker_supervision::{
     ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,
 };
 pub use outbox::{DurableOptions, OutboxEntry, OutboxStatus, QueuedReport};
+pub use pages::{DEFAULT_PAGE_EVENTS, MAX_SAME_SECOND, Page, PageOptions, Pages};
 pub use publish::{IMPORT_MAX_EVENTS, PublishOptions};
 pub use remine::{DemandSource, Demanded, RemineResult, Remined};
 pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};

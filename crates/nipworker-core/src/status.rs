@@ -1,5 +1,7 @@
 //! How everything is, read from counters.
 
+use std::collections::BTreeMap;
+
 use nipworker_mining::{PoolMetrics, Progress};
 use nipworker_pipeline::IngestStats;
 use nipworker_relay::RelayReport;
@@ -34,7 +36,7 @@ pub struct ClientStatus {
 }
 
 /// Open subscriptions, summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubscriptionsStatus {
     /// Open now.
     pub open: usize,
@@ -46,6 +48,14 @@ pub struct SubscriptionsStatus {
     pub queued: u64,
     /// Events dropped because their readers were slow.
     pub lagged: u64,
+    /// Copies of events that a subscription had already.
+    pub duplicates: u64,
+    /// Events that pipes held back.
+    pub filtered: u64,
+    /// Of those, how many which pipe.
+    pub held_back: BTreeMap<String, u64>,
+    /// Times that a pipe panicked.
+    pub pipe_panics: u64,
 }
 
 /// Mining jobs and what they run on.

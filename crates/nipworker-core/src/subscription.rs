@@ -9,8 +9,10 @@ use std::{
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture};
 use nipworker_pipeline::{
-    CloseReason, Hub, Overflow, RelayNews, Source, SubscriptionEvent as HubEvent,
+    CloseReason, DeliveryLimits, Hub, Overflow, RelayNews, Source, SubscriptionEvent as HubEvent,
     SubscriptionStats, SubscriptionStream,
+    kinds::{KindError, ParsedKind},
+    pipes::{PipeNote, PipeSpec},
 };
 use nipworker_protocol::{Event, RelayUrl, Verified};
 
@@ -35,6 +37,13 @@ pub enum SubscriptionEvent {
         /// Number of dropped events.
         missed: u64,
     },
+    /// What a pipe has to say. It comes before the event that it is about.
+    Note {
+        /// The pipe's name.
+        pipe: Arc<str>,
+        /// What it says.
+        note: PipeNote,
+    },
     /// News about a relay that this subscription uses.
     Relay {
         /// The relay's URL.
@@ -42,12 +51,26 @@ pub enum SubscriptionEvent {
         /// What happened.
         news: RelayNews,
     },
-    /// The subscription failed or the client is closing; the stream ends after this. A query
-    /// that is complete and a subscription that was dropped end without it.
+    /// The subscription failed, has reached a limit of its own, or the client is closing; the
+    /// stream ends after this. A query that is complete and a subscription that was dropped end
+    /// without it.
     Closed {
         /// Why, for a person.
         reason: String,
     },
+}
+
+impl SubscriptionEvent {
+    /// What a delivered event says, by its kind; `None` when this is no event.
+    ///
+    /// # Errors
+    /// [`KindError`]: the kind is known, but the event is not of its form.
+    pub fn view(&self) -> Option<Result<ParsedKind<'_>, KindError>> {
+        match self {
+            Self::Event { event, .. } => Some(ParsedKind::of(event)),
+            _ => None,
+        }
+    }
 }
 
 /// How a subscription is served.
@@ -63,6 +86,13 @@ pub struct SubscribeOptions {
     pub overflow: Overflow,
     /// Events that may wait for the reader; `None` takes the client's setting.
     pub queue_events: Option<usize>,
+    /// What is done to events on the way to the reader, in this order; `None` takes the client's
+    /// setting, an empty list nothing. Stored and live events go through alike.
+    pub pipes: Option<Vec<PipeSpec>>,
+    /// How much is delivered.
+    pub limits: DeliveryLimits,
+    /// How long the subscription lasts. What waits for the reader then is still delivered.
+    pub deadline: Option<Duration>,
 }
 
 impl Default for SubscribeOptions {
@@ -73,6 +103,9 @@ impl Default for SubscribeOptions {
             use_relays: true,
             overflow: Overflow::DropOldest,
             queue_events: None,
+            pipes: None,
+            limits: DeliveryLimits::default(),
+            deadline: None,
         }
     }
 }
@@ -89,11 +122,22 @@ pub struct QueryOptions {
     /// How long relays may take; then the query is complete without them. `None` takes the
     /// configured `connections.eose_deadline`.
     pub timeout: Option<Duration>,
+    /// As in [`SubscribeOptions::pipes`].
+    pub pipes: Option<Vec<PipeSpec>>,
+    /// How much is delivered.
+    pub limits: DeliveryLimits,
 }
 
 impl Default for QueryOptions {
     fn default() -> Self {
-        Self { relays: None, use_cache: true, use_relays: true, timeout: None }
+        Self {
+            relays: None,
+            use_cache: true,
+            use_relays: true,
+            timeout: None,
+            pipes: None,
+            limits: DeliveryLimits::default(),
+        }
     }
 }
 
@@ -114,6 +158,7 @@ pub struct Subscription {
     stream: SubscriptionStream,
     request: Request,
     hub: Hub,
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     ended: bool,
 }
 
@@ -130,13 +175,15 @@ impl Subscription {
         stream: SubscriptionStream,
         mut opening: Opening,
         hub: Hub,
+        deadline: Option<Duration>,
     ) -> Result<Self, ClientError> {
         let request = match futures::poll!(&mut opening) {
             Poll::Pending => Request::Open(opening),
             Poll::Ready(Ok(())) => Request::Done,
             Poll::Ready(Err(error)) => return Err(error),
         };
-        Ok(Self { stream, request, hub, ended: false })
+        let deadline = deadline.map(|time| Box::pin(tokio::time::sleep(time)));
+        Ok(Self { stream, request, hub, deadline, ended: false })
     }
 
     /// Its name, unique in the client.
@@ -175,6 +222,12 @@ impl Stream for Subscription {
             return Poll::Ready(None);
         }
         this.poll_request(cx);
+        if let Some(deadline) = &mut this.deadline
+            && deadline.poll_unpin(cx).is_ready()
+        {
+            this.deadline = None;
+            this.hub.close(this.stream.id(), CloseReason::Deadline);
+        }
         let item = match this.stream.poll_next_unpin(cx) {
             Poll::Ready(item) => item,
             // The queue is empty, and nothing more will come of a request that failed.
@@ -197,6 +250,7 @@ impl Stream for Subscription {
             Some(HubEvent::Event { event, source }) => SubscriptionEvent::Event { event, source },
             Some(HubEvent::EndOfStored) => SubscriptionEvent::EndOfStored,
             Some(HubEvent::Lagged(missed)) => SubscriptionEvent::Lagged { missed },
+            Some(HubEvent::Note { pipe, note }) => SubscriptionEvent::Note { pipe, note },
             Some(HubEvent::Relay { relay, news }) => SubscriptionEvent::Relay { relay, news },
             Some(HubEvent::Closed(CloseReason::Complete | CloseReason::Unsubscribed)) => {
                 this.ended = true;
@@ -205,6 +259,9 @@ impl Stream for Subscription {
             Some(HubEvent::Closed(CloseReason::Shutdown)) => {
                 return this.end(ClientError::Closed.to_string());
             }
+            Some(HubEvent::Closed(
+                reason @ (CloseReason::MaxEvents | CloseReason::MaxBytes | CloseReason::Deadline),
+            )) => return this.end(limit(reason).to_owned()),
             Some(HubEvent::Closed(_)) => return this.poll_failure(cx),
         }))
     }
@@ -223,5 +280,14 @@ impl Subscription {
                 self.end("the engine could not serve this subscription".to_owned())
             }
         }
+    }
+}
+
+/// What a reader is told of a limit that it set itself.
+fn limit(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::MaxEvents => "the subscription has delivered as many events as it may",
+        CloseReason::MaxBytes => "the subscription has delivered as many bytes as it may",
+        _ => "the time of the subscription is over",
     }
 }

@@ -8,7 +8,7 @@ use nipworker_crypto::{CryptoActor, CryptoParts};
 use nipworker_miner::{MinerActor, MinerParts};
 use nipworker_mining::JobBook;
 use nipworker_parser::{ParserActor, ParserConfig, ParserParts};
-use nipworker_pipeline::{Hub, Pipeline};
+use nipworker_pipeline::{Hub, HubClock, Pipeline};
 use nipworker_pow::PowInput;
 use nipworker_relay::RelayBook;
 use nipworker_signer::{SignerSlot, Verifier};
@@ -82,7 +82,7 @@ pub(crate) async fn start(
     };
     let desk = Arc::new(open_desk(config, &addresses, &unix)?);
     let mut durable = Durable {
-        hub: Hub::new(config.hub_config()),
+        hub: Hub::with_clock(config.hub_config(), elapsed()),
         pipeline: Arc::new(Pipeline::new(config.pipeline_config())),
         relays: Arc::new(RelayBook::new(config.relays.iter().cloned())),
         desk,
@@ -116,6 +116,12 @@ pub(crate) async fn start(
         durable.outbox = Some(Arc::new(outbox.start(&durable.relays, sending)?));
     }
     Ok(Running { tree, addresses, durable, verifier })
+}
+
+/// Time since now.
+fn elapsed() -> HubClock {
+    let begin = std::time::Instant::now();
+    HubClock::new(move || begin.elapsed())
 }
 
 /// The jobs that an earlier process left are taken over before the threads start, so that they

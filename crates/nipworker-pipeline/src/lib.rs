@@ -32,6 +32,14 @@
 //!                   are kept ──┘
 //! ```
 //!
+//! What happens when a reader is slow is the subscription's choice, its [`Overflow`] policy: the
+//! oldest waiting event is dropped and the reader gets [`SubscriptionEvent::Lagged`] with their
+//! number in its place, or whoever delivers waits, up to the relay that the event came from. Rows
+//! of the cache always wait. [`DeliveryLimits`] end a subscription after so many events or bytes.
+//!
+//! **[`pipes`]** stand between the queue and the reader: what is done to events that are genuine,
+//! by the reader's own choice. Their table, with options and bounds, stands there.
+//!
 //! The reader has a [`SubscriptionStream`]; dropping it ends the subscription. An event that it was
 //! given is not given again while its id is remembered; beyond that bound a copy passes for new, and
 //! [`SubscriptionStats::forgotten`] says that the bound was reached.
@@ -47,6 +55,7 @@
 //! | subscriptions | 4 096 | [`HubConfig::max_subscriptions`] |
 //! | events queued for a reader | 1 024 | [`HubConfig::queue_events`] |
 //! | delivered ids remembered per subscription | 28 672 newest rows of the cache; of others the last 28 672 to 57 344; 0.9 MB | [`HubConfig::seen_events`] |
+//! | pipes of a subscription; what each says for one event | 32; 16 notes | [`pipes::MAX_PIPES`], [`pipes::MAX_NOTES`] |
 //! | blocks of a text; after them the rest is one block | 10 000, 0.7 MB | [`content::MAX_BLOCKS`] |
 //! | relay hints of a name | 8 | [`content::MAX_RELAY_HINTS`] |
 //!
@@ -59,15 +68,17 @@ mod generations;
 mod hub;
 mod ingest;
 pub mod kinds;
+pub mod pipes;
 mod source;
 
 /// The base types that stand in this crate's interface.
 pub use nipworker_protocol as protocol;
 
 pub use hub::{
-    AbandonedFuture, Claim, CloseReason, DEFAULT_QUEUE_EVENTS, Hub, HubConfig, HubError,
-    MAX_QUEUED_NEWS, Offered, Overflow, Plan, Progress, RelayNews, RelayState, ReplayCursor,
-    RoomFuture, SubscriptionEvent, SubscriptionSpec, SubscriptionStats, SubscriptionStream,
+    AbandonedFuture, Claim, CloseReason, DEFAULT_QUEUE_EVENTS, DeliveryLimits, Hub, HubClock,
+    HubConfig, HubError, MAX_QUEUED_NEWS, Offered, Overflow, Plan, Progress, RelayNews, RelayState,
+    ReplayCursor, RoomFuture, SubscriptionEvent, SubscriptionSpec, SubscriptionStats,
+    SubscriptionStream,
 };
 pub use ingest::{
     Accepted, Candidate, Genuine, Ingest, IngestStats, Kept, MAX_RELAYS_COUNTED, Pipeline,

@@ -75,6 +75,13 @@ impl fmt::Display for Coordinate {
     }
 }
 
+/// As text: `kind:pubkey:d`.
+impl serde::Serialize for Coordinate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for Coordinate {
     type Err = &'static str;
 

@@ -2,7 +2,8 @@
 
 use nipworker_core::{
     ClientError, PutOutcome, PutStatus,
-    protocol::{EventId, MachinePrefix},
+    kinds::view_json,
+    protocol::{Event, EventId, MachinePrefix},
 };
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,17 @@ use crate::verdict::{Verdict, error_message, prefixed};
 
 /// Events that are handed to the engine at once.
 pub(crate) const IMPORT_BATCH: usize = 256;
+
+/// An event in JSON with one member more: what it says, by its kind.
+pub(crate) fn with_view(event: &Event) -> String {
+    let mut text = event.to_json();
+    // An event is an object that is never empty.
+    text.truncate(text.len().saturating_sub(1));
+    text.push_str(",\"view\":");
+    text.push_str(&view_json(event).to_string());
+    text.push('}');
+    text
+}
 
 /// One line that is not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]

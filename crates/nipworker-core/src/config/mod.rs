@@ -10,7 +10,10 @@ mod proxy;
 use std::{path::PathBuf, time::Duration};
 
 use nipworker_connections::{BackoffConfig, RelayConfig};
-use nipworker_pipeline::{HubConfig, PipelineConfig};
+use nipworker_pipeline::{
+    HubConfig, PipelineConfig,
+    pipes::{PipeSpec, PipesConfig},
+};
 use nipworker_protocol::{EventLimits, RelayUrl};
 use nipworker_supervision::{Backoff, Intensity};
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,8 @@ pub struct ClientConfig {
     pub proxy: ProxyConfig,
     /// Bounds of what comes in and what waits for readers.
     pub limits: LimitsConfig,
+    /// What is done to events on the way to readers that do not choose for themselves.
+    pub pipeline: PipesConfig,
     /// Verification and signing.
     pub crypto: CryptoConfig,
     /// Mining.
@@ -286,6 +291,7 @@ impl ClientConfig {
                 );
             }
         }
+        self.pipes()?;
         let most = nipworker_pool::MAX_THREADS;
         if self.crypto.threads > most {
             let problem = format!("{} is out of range, the most is {most}", self.crypto.threads);
@@ -311,6 +317,14 @@ impl ClientConfig {
             return wrong("supervision.backoff_min", problem);
         }
         Ok(())
+    }
+
+    /// The pipes of a subscription that names none of its own.
+    pub(crate) fn pipes(&self) -> Result<Vec<PipeSpec>, StartError> {
+        self.pipeline.specs().map_err(|error| StartError::Config {
+            key: format!("pipeline.{}", error.key),
+            problem: error.problem,
+        })
     }
 
     pub(crate) fn relay_config(&self) -> RelayConfig {

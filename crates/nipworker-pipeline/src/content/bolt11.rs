@@ -38,8 +38,9 @@ pub enum InvoiceError {
 }
 
 /// Which chain an invoice is paid on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
     /// `bc`: real money.
     Bitcoin,
@@ -54,7 +55,7 @@ pub enum Network {
 }
 
 /// An invoice. Its checksum was verified, its signature was not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Invoice {
     /// The chain.
     pub network: Network,
@@ -65,10 +66,12 @@ pub struct Invoice {
     /// Seconds after `created_at` when it is void.
     pub expiry_seconds: u64,
     /// SHA-256 of the preimage that proves the payment.
+    #[serde(serialize_with = "crate::kinds::json::hex_if_any")]
     pub payment_hash: Option<[u8; 32]>,
     /// What it is for, in words.
     pub description: Option<String>,
     /// SHA-256 of a description that stands elsewhere: of a zap, its request (NIP-57).
+    #[serde(serialize_with = "crate::kinds::json::hex_if_any")]
     pub description_hash: Option<[u8; 32]>,
 }
 

@@ -5,7 +5,7 @@ use nipworker_protocol::{PublicKey, Tag};
 use crate::kinds::tags::{sha256, whole_number};
 
 /// Where a person is in a picture (NIP-68).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Annotation {
     /// Who it is said to be.
     pub pubkey: PublicKey,
@@ -16,7 +16,7 @@ pub struct Annotation {
 }
 
 /// One `imeta` tag. Nothing in it was checked against the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Imeta<'a> {
     /// Where the file is.
     pub url: &'a str,
@@ -29,6 +29,7 @@ pub struct Imeta<'a> {
     /// A blurred preview.
     pub blurhash: Option<&'a str>,
     /// SHA-256 of the file.
+    #[serde(serialize_with = "crate::kinds::json::hex_if_any")]
     pub sha256: Option<[u8; 32]>,
     /// Size in bytes.
     pub size_bytes: Option<u64>,

@@ -3,8 +3,9 @@
 use super::Imeta;
 
 /// What a link leads to, by what the author says of it or else by the end of its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum LinkKind {
     /// A page, or nobody knows.
     Page,
@@ -73,7 +74,7 @@ impl LinkKind {
 }
 
 /// A link in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Link<'a> {
     /// As it stands in the text, without the punctuation after it.
     pub url: &'a str,

@@ -66,7 +66,7 @@ impl<'a> Content<'a> {
 }
 
 /// A piece of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Block<'a> {
     /// As it stands in the text.
     pub raw: &'a str,
@@ -75,8 +75,9 @@ pub struct Block<'a> {
 }
 
 /// What a piece of a text is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum BlockKind<'a> {
     /// Words.
     Text,

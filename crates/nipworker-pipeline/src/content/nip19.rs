@@ -42,7 +42,8 @@ pub enum Nip19Error {
 }
 
 /// What a NIP-19 name points at.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Entity {
     /// `npub`: a key.
     PublicKey(PublicKey),

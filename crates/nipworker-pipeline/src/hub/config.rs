@@ -5,6 +5,8 @@ use std::time::Duration;
 use nipworker_protocol::Filter;
 use serde::{Deserialize, Serialize};
 
+use crate::pipes::PipeSpec;
+
 /// Default number of events that wait for a reader.
 pub const DEFAULT_QUEUE_EVENTS: usize = 1_024;
 
@@ -49,6 +51,23 @@ impl Default for Plan {
     }
 }
 
+/// How much a subscription delivers at most. When a limit is reached the stream closes, and relays
+/// are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeliveryLimits {
+    /// Events that the reader gets; what a pipe holds back does not count. `None`: any number.
+    pub max_events: Option<u64>,
+    /// Bytes of the events that the reader gets, each counted as its content and tag elements and
+    /// [`DeliveryLimits::EVENT_BYTES`] for the rest. An event that would go beyond is not given
+    /// any more. `None`: any number.
+    pub max_bytes: Option<u64>,
+}
+
+impl DeliveryLimits {
+    /// What an event counts beside its content and tags: id, keys and signature.
+    pub const EVENT_BYTES: u64 = 160;
+}
+
 /// A subscription that is to be registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionSpec {
@@ -62,6 +81,10 @@ pub struct SubscriptionSpec {
     pub overflow: Overflow,
     /// Events that may wait for the reader; `None` takes [`HubConfig::queue_events`].
     pub queue_events: Option<usize>,
+    /// What is done to its events on the way to the reader, in order.
+    pub pipes: Vec<PipeSpec>,
+    /// How much it delivers.
+    pub limits: DeliveryLimits,
 }
 
 impl SubscriptionSpec {
@@ -73,6 +96,8 @@ impl SubscriptionSpec {
             plan: Plan::default(),
             overflow: Overflow::default(),
             queue_events: None,
+            pipes: Vec::new(),
+            limits: DeliveryLimits::default(),
         }
     }
 }

@@ -19,9 +19,9 @@ use super::{
     stats::SubscriptionStats,
     stream::SubscriptionStream,
     subscription::{Push, Subscription},
-    types::{CloseReason, RelayNews, RelayState},
+    types::{CloseReason, HubClock, RelayNews, RelayState},
 };
-use crate::Source;
+use crate::{Source, pipes::Chain};
 
 /// Why a subscription is not registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +96,7 @@ type Subscriptions = HashMap<Arc<str>, Arc<Shared>>;
 
 pub(super) struct Inner {
     config: HubConfig,
+    clock: Option<HubClock>,
     subscriptions: RwLock<Subscriptions>,
     abandoned: Mutex<Abandoned>,
     is_closed: AtomicBool,
@@ -163,10 +164,20 @@ impl std::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// A hub without subscriptions.
+    /// A hub without subscriptions, which measures no times.
     pub fn new(config: HubConfig) -> Self {
+        Self::build(config, None)
+    }
+
+    /// A hub without subscriptions that measures by `clock` how long they wait.
+    pub fn with_clock(config: HubConfig, clock: HubClock) -> Self {
+        Self::build(config, Some(clock))
+    }
+
+    fn build(config: HubConfig, clock: Option<HubClock>) -> Self {
         Self(Arc::new(Inner {
             config,
+            clock,
             subscriptions: RwLock::default(),
             abandoned: Mutex::default(),
             is_closed: AtomicBool::new(false),
@@ -197,13 +208,16 @@ impl Hub {
         }
         drop(abandoned);
         let id: Arc<str> = spec.id.as_str().into();
+        let (pipes, limits) = (Chain::new(&spec.pipes), spec.limits);
+        let subscription =
+            Subscription::new(spec, &inner.config, pipes.ledger(), inner.clock.clone());
         let shared = Arc::new(Shared {
             id: Arc::clone(&id),
-            state: Mutex::new((Subscription::new(spec, &inner.config), Waiters::default())),
+            state: Mutex::new((subscription, Waiters::default())),
             reader: AtomicWaker::new(),
         });
         subscriptions.insert(id, Arc::clone(&shared));
-        Ok(SubscriptionStream::new(Arc::clone(inner), shared))
+        Ok(SubscriptionStream::new(Arc::clone(inner), shared, pipes, limits))
     }
 
     /// Number of open subscriptions.

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::types::RelayState;
+use crate::pipes::PipeStats;
 
 /// A snapshot of a subscription.
 ///
-/// `from_cache + from_relays + from_local = delivered + queued + lagged`: every distinct event is
-/// either with the reader, on the way to it, or was dropped because the reader was slow.
+/// `from_cache + from_relays + from_local = delivered + filtered + queued + lagged`: every distinct
+/// event is either with the reader, held back by a pipe, on the way, or was dropped because the
+/// reader was slow.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SubscriptionStats {
     /// Its name.
@@ -20,6 +22,10 @@ pub struct SubscriptionStats {
     pub is_complete: bool,
     /// Events that the reader has taken.
     pub delivered: u64,
+    /// Events that pipes held back: dropped, or made something else of.
+    pub filtered: u64,
+    /// What each pipe has done, in order.
+    pub pipes: Vec<PipeStats>,
     /// Distinct events that came from the cache first.
     pub from_cache: u64,
     /// Distinct events that came from a relay first.
@@ -43,4 +49,11 @@ pub struct SubscriptionStats {
     pub news_dropped: u64,
     /// The relays.
     pub relays: BTreeMap<String, RelayState>,
+    /// Milliseconds from the opening to the first event; `None` before that, and in a hub without
+    /// a clock.
+    pub first_event_ms: Option<u64>,
+    /// Milliseconds from the opening to the end of stored events.
+    pub complete_ms: Option<u64>,
+    /// For each relay that has sent all it had: milliseconds since relays were asked.
+    pub eose_ms: BTreeMap<String, u64>,
 }

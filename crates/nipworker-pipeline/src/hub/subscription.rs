@@ -1,4 +1,5 @@
-//! One subscription: a state machine without lock, waker or clock.
+//! One subscription: a state machine without lock or waker. What it needs a clock for is measured
+//! only: no time decides anything.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -11,9 +12,14 @@ use nipworker_protocol::{Event, EventId, Filter, Verified};
 use super::{
     config::{HubConfig, Overflow, Plan, SubscriptionSpec},
     stats::SubscriptionStats,
-    types::{Claim, CloseReason, RelayNews, RelayState, ReplayCursor, SubscriptionEvent},
+    times::Times,
+    types::{Claim, CloseReason, HubClock, RelayNews, RelayState, ReplayCursor, SubscriptionEvent},
 };
-use crate::{Source, generations::Generations};
+use crate::{
+    Source,
+    generations::Generations,
+    pipes::{Ledger, PipeStats},
+};
 
 /// News about relays that may wait for a reader; older ones are dropped and counted.
 pub const MAX_QUEUED_NEWS: usize = 64;
@@ -62,11 +68,15 @@ pub(super) struct Subscription {
     /// Dropped events that the reader does not know of yet.
     untold: u64,
     stats: Counters,
+    times: Times,
+    /// What the pipes behind the queue have done.
+    pipes: Ledger,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
-    delivered: u64,
+    /// Events that left the queue; pipes may have held some of them back.
+    popped: u64,
     from_cache: u64,
     from_relays: u64,
     from_local: u64,
@@ -77,7 +87,12 @@ struct Counters {
 }
 
 impl Subscription {
-    pub(super) fn new(spec: SubscriptionSpec, config: &HubConfig) -> Self {
+    pub(super) fn new(
+        spec: SubscriptionSpec,
+        config: &HubConfig,
+        pipes: Ledger,
+        clock: Option<HubClock>,
+    ) -> Self {
         let cache_done = !spec.plan.use_cache;
         let relays_asked = !spec.plan.use_relays;
         Self {
@@ -105,6 +120,8 @@ impl Subscription {
             closed: None,
             untold: 0,
             stats: Counters::default(),
+            times: Times::new(clock),
+            pipes,
         }
     }
 
@@ -252,6 +269,7 @@ impl Subscription {
             self.seen.insert(key, ());
         }
         self.count(&source);
+        self.times.event();
         self.queue.push_back(SubscriptionEvent::Event { event, source });
         self.queued_events += 1;
         self.stats.high_water = self.stats.high_water.max(self.queued_events);
@@ -281,6 +299,7 @@ impl Subscription {
 
     /// The relays that were asked are these. One that has answered already stays answered.
     pub(super) fn relays_asked<'a>(&mut self, relays: impl IntoIterator<Item = &'a str>) {
+        self.times.asked();
         for relay in relays {
             self.relays.entry(relay.into()).or_insert(RelayState::Waiting);
         }
@@ -293,6 +312,9 @@ impl Subscription {
             return;
         }
         if let Some(state) = state {
+            if state == RelayState::Done {
+                self.times.relay_done(relay);
+            }
             self.relays.insert(Arc::clone(relay), state);
         }
         if self.queued_news >= MAX_QUEUED_NEWS {
@@ -336,6 +358,7 @@ impl Subscription {
             return;
         }
         self.is_complete = true;
+        self.times.complete();
         self.queue.push_back(SubscriptionEvent::EndOfStored);
         if self.plan.close_on_eose {
             self.close(CloseReason::Complete);
@@ -367,7 +390,7 @@ impl Subscription {
         match item {
             SubscriptionEvent::Event { .. } => {
                 self.queued_events -= 1;
-                self.stats.delivered += 1;
+                self.stats.popped += 1;
                 self.is_given_up &= self.queued_events > self.capacity / 2;
             }
             SubscriptionEvent::Relay { .. } => self.queued_news -= 1,
@@ -378,11 +401,16 @@ impl Subscription {
 
     pub(super) fn stats(&self, id: &str) -> SubscriptionStats {
         let stats = &self.stats;
+        let pipes = self.pipes.stats();
+        let filtered: u64 = pipes.iter().map(PipeStats::held_back).sum();
         SubscriptionStats {
             id: id.to_owned(),
             is_replaying: !self.cache_done,
             is_complete: self.is_complete,
-            delivered: stats.delivered,
+            // The event that the pipes have in hand counts as delivered until they decide.
+            delivered: stats.popped.saturating_sub(filtered),
+            filtered,
+            pipes,
             from_cache: stats.from_cache,
             from_relays: stats.from_relays,
             from_local: stats.from_local,
@@ -394,6 +422,9 @@ impl Subscription {
             lagged: stats.lagged,
             news_dropped: stats.news_dropped,
             relays: self.relays.iter().map(|(relay, state)| (relay.to_string(), *state)).collect(),
+            first_event_ms: self.times.first_event_ms,
+            complete_ms: self.times.complete_ms,
+            eose_ms: self.times.eose_ms(),
         }
     }
 }

@@ -11,12 +11,16 @@ fn event(n: u32) -> Arc<Verified<Event>> {
     Arc::new(Verified::attest(event, Attestation::FromEdge))
 }
 
+fn of(spec: SubscriptionSpec, config: &HubConfig) -> Subscription {
+    Subscription::new(spec, config, Ledger::default(), None)
+}
+
 fn subscription(capacity: usize, plan: Plan, overflow: Overflow) -> Subscription {
     let mut spec = SubscriptionSpec::new("s", vec![Filter::new()]);
     spec.plan = plan;
     spec.overflow = overflow;
     spec.queue_events = Some(capacity);
-    let mut subscription = Subscription::new(spec, &HubConfig::default());
+    let mut subscription = of(spec, &HubConfig::default());
     subscription.begin(Claim(1));
     subscription
 }
@@ -41,6 +45,7 @@ fn rest(subscription: &mut Subscription) -> Vec<String> {
             SubscriptionEvent::EndOfStored => "end".to_owned(),
             SubscriptionEvent::Lagged(n) => format!("lagged {n}"),
             SubscriptionEvent::Relay { news, .. } => format!("{news:?}"),
+            SubscriptionEvent::Note { note, .. } => format!("{note:?}"),
             SubscriptionEvent::Closed(reason) => format!("{reason:?}"),
         })
         .collect()
@@ -233,7 +238,7 @@ fn copies_of_the_newest_rows_are_known_whatever_came_after_and_what_is_forgotten
     let mut spec = SubscriptionSpec::new("s", vec![Filter::new()]);
     spec.queue_events = Some(10_000);
     let config = HubConfig { seen_events: 10, ..HubConfig::default() };
-    let mut s = Subscription::new(spec, &config);
+    let mut s = of(spec, &config);
     for n in (0..30).rev() {
         assert!(s.cache_row(event(n)));
     }

@@ -1,11 +1,11 @@
 //! What a reader gets, and the words of the bookkeeping.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc, time::Duration};
 
 use nipworker_protocol::{Event, EventId, Verified};
 use serde::Serialize;
 
-use crate::Source;
+use crate::{Source, pipes::PipeNote};
 
 /// What a subscription's reader gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,13 @@ pub enum SubscriptionEvent {
     EndOfStored,
     /// So many events were dropped here, because the reader was slow.
     Lagged(u64),
+    /// What a pipe has to say. It comes before the event that it is about.
+    Note {
+        /// The pipe's name.
+        pipe: Arc<str>,
+        /// What it says.
+        note: PipeNote,
+    },
     /// News about a relay that this subscription uses.
     Relay {
         /// The relay's URL.
@@ -60,6 +67,12 @@ pub enum CloseReason {
     Shutdown,
     /// It could not be served. The reason was told to whoever opened it.
     Failed,
+    /// It has delivered as many events as it may.
+    MaxEvents,
+    /// It has delivered as many bytes as it may.
+    MaxBytes,
+    /// Its time is over.
+    Deadline,
 }
 
 /// How far a relay has come with a subscription.
@@ -91,3 +104,24 @@ pub struct ReplayCursor {
 /// takes the right away from an earlier one, so that two drivers never work on one subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim(pub(super) u64);
+
+/// Tells how much time has passed since some fixed moment.
+#[derive(Clone)]
+pub struct HubClock(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl HubClock {
+    /// A clock that never goes back.
+    pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(elapsed))
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for HubClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HubClock")
+    }
+}

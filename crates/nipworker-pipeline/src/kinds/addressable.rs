@@ -6,7 +6,7 @@ use super::{AddressRef, EventRef, Flaw, ProfileRef, RelayHint, Source, refs, tag
 use crate::content::Content;
 
 /// Somebody who takes part (NIP-53).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Participant<'a> {
     /// Who.
     pub pubkey: PublicKey,
@@ -19,7 +19,7 @@ pub struct Participant<'a> {
 }
 
 /// What most addressable kinds have in common. Other fields are read by name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct Addressable<'a> {
     /// Its address.
     pub address: Coordinate,
@@ -35,6 +35,7 @@ pub struct Addressable<'a> {
     pub events: Vec<EventRef<'a>>,
     /// Addresses (`a`).
     pub addresses: Vec<AddressRef<'a>>,
+    #[serde(rename = "fields", serialize_with = "super::json::fields")]
     source: Source<'a>,
 }
 

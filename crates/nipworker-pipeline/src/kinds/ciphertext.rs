@@ -10,7 +10,7 @@ const MIN_NIP44_CHARS: usize = 132;
 const BLOCK_BYTES: usize = 16;
 
 /// Text encrypted by NIP-44, version 2. Only its form was checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Nip44Text<'a>(&'a str);
 
 impl<'a> Nip44Text<'a> {
@@ -34,7 +34,7 @@ impl<'a> Nip44Text<'a> {
 }
 
 /// Text encrypted by NIP-04. Only its form was checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Nip04Text<'a>(&'a str);
 
 impl<'a> Nip04Text<'a> {
@@ -59,7 +59,8 @@ impl<'a> Nip04Text<'a> {
 }
 
 /// Content that is for some readers only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ciphertext<'a> {
     /// By NIP-44.
     Nip44(Nip44Text<'a>),

@@ -16,6 +16,8 @@
 //! * An event inside an event (reposts, zap requests) has had its id computed anew, **not its
 //!   signature checked**.
 //!
+//! * [`view_json`] writes a view as JSON, for programs that are not written in Rust.
+//!
 //! One file per NIP. Sources: NIPs 01, 02, 04, 09, 10, 17, 18, 22, 23, 25, 30, 51, 53, 57, 58,
 //! 59, 60, 61, 65, 68, 71, 88, 92.
 //!
@@ -33,6 +35,7 @@
 mod addressable;
 mod ciphertext;
 mod flaw;
+pub(crate) mod json;
 mod nip01;
 mod nip02;
 mod nip04;
@@ -66,6 +69,7 @@ use nipworker_protocol::{Event, UnsignedEvent};
 pub use addressable::{Addressable, Participant};
 pub use ciphertext::{Ciphertext, Nip04Text, Nip44Text};
 pub use flaw::{Flaw, KindError};
+pub use json::view_json;
 pub use nip01::Metadata;
 pub use nip02::Contacts;
 pub use nip04::DirectMessage;
@@ -81,7 +85,7 @@ pub use nip53::LiveChatMessage;
 pub use nip57::{ZapDoubt, ZapReceipt, ZapRequest, ZapTarget};
 pub use nip58::{BadgeAward, BadgeDefinition, ProfileBadges, WornBadge};
 pub use nip59::{GiftWrap, Seal};
-pub use nip60::{Direction, HistoryContent, Proof, TokenContent, WalletContent, WalletEvent};
+pub use nip60::{Direction, Dleq, HistoryContent, Proof, TokenContent, WalletContent, WalletEvent};
 pub use nip61::{Nutzap, NutzapInfo, TrustedMint};
 pub use nip65::{RelayList, RelayUse};
 pub use nip68::Picture;
@@ -92,7 +96,7 @@ pub use secret::Secret;
 pub use source::Source;
 
 /// A custom emoji (NIP-30).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Emoji<'a> {
     /// Its name, without colons.
     pub shortcode: &'a str,
@@ -104,7 +108,8 @@ pub struct Emoji<'a> {
 macro_rules! views {
     ($life:lifetime; $($(#[$doc:meta])* $variant:ident($view:ty) = $kinds:pat,)+) => {
         /// What an event says, by its kind.
-        #[derive(Debug, Clone)]
+        #[derive(Debug, Clone, serde::Serialize)]
+        #[serde(tag = "type", rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum ParsedKind<$life> {
             $($(#[$doc])* $variant(Box<$view>),)+

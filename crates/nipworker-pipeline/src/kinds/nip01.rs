@@ -6,7 +6,7 @@ use super::{Emoji, Flaw, Source, tags};
 
 /// A profile. Nothing in it was verified, the NIP-05 name neither. A number or truth value where
 /// a text should be is read as text; an empty text counts as none.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 pub struct Metadata<'a> {
     /// Short name (`name`, or `username` where that is missing).
     pub name: Option<String>,

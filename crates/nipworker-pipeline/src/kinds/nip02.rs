@@ -4,7 +4,7 @@ use super::{Flaw, ProfileRef, Source, refs};
 use std::collections::HashSet;
 
 /// A follow list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Contacts<'a> {
     /// The people in order, each once; the label is the pet name.
     pub people: Vec<ProfileRef<'a>>,

@@ -5,7 +5,7 @@ use nipworker_protocol::{EventId, PublicKey};
 use super::{EventRef, Flaw, Nip04Text, ProfileRef, Source, refs, tags};
 
 /// A direct message; its text stays encrypted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct DirectMessage<'a> {
     /// Who wrote it.
     pub sender: PublicKey,

@@ -6,7 +6,7 @@ use super::{AddressRef, EventRef, Flaw, Source, refs, tags};
 
 /// A request to delete. That the events named by id are the author's own has to be seen from the
 /// events themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Deletion<'a> {
     /// Events, each once.
     pub ids: Vec<EventId>,

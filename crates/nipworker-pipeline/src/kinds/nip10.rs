@@ -6,7 +6,7 @@ use super::{AnyRef, EventRef, Flaw, ProfileRef, Source, refs, tags};
 use crate::content::Content;
 
 /// A short note.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TextNote<'a> {
     /// The text; cut into blocks when asked.
     pub content: Content<'a>,
@@ -43,7 +43,7 @@ impl<'a> TextNote<'a> {
 /// `e` tags with the markers `root` and `reply` decide. Where none has such a marker the place
 /// decides, as it did before markers: the first is the root, the last is answered, those between
 /// are mentioned; a tag marked `mention` has no place.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Thread<'a> {
     /// What began the thread; `None` for a note that answers nothing.
     pub root: Option<EventRef<'a>>,

@@ -7,7 +7,7 @@ use super::{AnyRef, EventRef, Flaw, ProfileRef, Secret, Source, refs, tags};
 use crate::content::Content;
 
 /// Who takes part in a conversation and what a message answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Conversation<'a> {
     /// Who wrote the message.
     pub sender: PublicKey,
@@ -45,7 +45,7 @@ impl<'a> Conversation<'a> {
 }
 
 /// A message (kind 14).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ChatMessage<'a> {
     /// Who takes part.
     pub conversation: Conversation<'a>,
@@ -66,7 +66,7 @@ impl<'a> ChatMessage<'a> {
 }
 
 /// An encrypted file (kind 15).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct FileMessage<'a> {
     /// Who takes part.
     pub conversation: Conversation<'a>,
@@ -81,6 +81,7 @@ pub struct FileMessage<'a> {
     /// The nonce, as written.
     pub nonce: &'a str,
     /// SHA-256 of the encrypted file.
+    #[serde(serialize_with = "crate::kinds::json::hex_if_any")]
     pub sha256: Option<[u8; 32]>,
     /// Bytes of the encrypted file.
     pub size_bytes: Option<u64>,

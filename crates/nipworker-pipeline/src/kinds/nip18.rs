@@ -8,7 +8,7 @@ use super::{EventRef, Flaw, ProfileRef, Source, refs, tags};
 pub(super) const REPOST: u16 = 6;
 
 /// A repost: of a note (kind 6) or of any other event (kind 16).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Repost<'a> {
     /// What is shown again.
     pub event: EventRef<'a>,
@@ -20,6 +20,7 @@ pub struct Repost<'a> {
     ///
     /// **Its id was computed anew, its signature was not checked**: it goes through the pipeline
     /// like any event that a stranger sends, before it is shown or kept.
+    #[serde(serialize_with = "super::json::embedded")]
     pub embedded: Option<Result<Box<Event>, Flaw>>,
 }
 

@@ -6,7 +6,7 @@ use super::{AddressRef, AnyRef, EventRef, Flaw, ProfileRef, Source, refs, tags};
 use crate::content::Content;
 
 /// What a comment is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Subject<'a> {
     /// The event by id (`E`, `e`).
     pub event: Option<EventRef<'a>>,
@@ -51,7 +51,7 @@ impl<'a> Subject<'a> {
 }
 
 /// A comment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Comment<'a> {
     /// The text; cut into blocks when asked.
     pub content: Content<'a>,

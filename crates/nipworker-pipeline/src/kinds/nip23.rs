@@ -9,7 +9,7 @@ use crate::content::{Content, Entity, Nip19Error};
 pub(super) const DRAFT: u16 = 30_024;
 
 /// A long text in Markdown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Article<'a> {
     /// Its address; the `d` tag is often called slug.
     pub address: Coordinate,

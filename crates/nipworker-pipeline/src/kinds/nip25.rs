@@ -5,7 +5,8 @@ use nipworker_protocol::PublicKey;
 use super::{AddressRef, Emoji, EventRef, Flaw, ProfileRef, Source, tags};
 
 /// What somebody feels about something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Feeling<'a> {
     /// `+`, or nothing.
     Like,
@@ -32,7 +33,7 @@ impl<'a> Feeling<'a> {
 }
 
 /// A reaction to an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Reaction<'a> {
     /// What is felt.
     pub feeling: Feeling<'a>,
@@ -67,7 +68,7 @@ impl<'a> Reaction<'a> {
 }
 
 /// A reaction to something outside Nostr.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ExternalReaction<'a> {
     /// What is felt.
     pub feeling: Feeling<'a>,

@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 use super::{AddressRef, Ciphertext, Emoji, EventRef, Flaw, ProfileRef, Source, refs, tags};
 
 /// What stands in a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ListEntries<'a> {
     /// People (`p`).
     pub people: Vec<ProfileRef<'a>>,
@@ -56,7 +56,7 @@ impl<'a> ListEntries<'a> {
 }
 
 /// A list or a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct List<'a> {
     /// Its kind: what it is a list of.
     pub kind: u16,

@@ -4,7 +4,7 @@ use super::{AddressRef, EventRef, Flaw, ProfileRef, Source, refs, tags};
 use crate::content::Content;
 
 /// A message in the chat of a live activity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LiveChatMessage<'a> {
     /// The activity.
     pub activity: AddressRef<'a>,

@@ -10,7 +10,7 @@ use crate::content::{Content, Invoice};
 pub(super) const ZAP_REQUEST: u16 = 9734;
 
 /// Whom and what a zap is for, as tags say it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ZapTarget {
     /// Who is paid.
     pub recipient: PublicKey,
@@ -41,7 +41,7 @@ fn optional<'a, T>(
 }
 
 /// A request for a zap. It is sent to the recipient's payment server, not to relays.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ZapRequest<'a> {
     /// Who pays.
     pub sender: PublicKey,
@@ -109,7 +109,7 @@ pub enum ZapDoubt {
 /// signature of [`ZapReceipt::request`], and that [`ZapReceipt::provider`] is the key that the
 /// recipient's payment server names (`nostrPubkey` in its LNURL answer), for which there is
 /// [`ZapReceipt::doubts`] with that key. Anybody can sign a receipt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ZapReceipt<'a> {
     /// Who signed the receipt.
     pub provider: PublicKey,
@@ -128,6 +128,7 @@ pub struct ZapReceipt<'a> {
     /// The request; its signature was not checked.
     pub request: Box<Event>,
     /// Everything that speaks against the receipt.
+    #[serde(serialize_with = "super::json::texts")]
     doubts: Vec<ZapDoubt>,
 }
 

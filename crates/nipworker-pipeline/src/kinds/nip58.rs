@@ -6,7 +6,7 @@ use nipworker_protocol::Coordinate;
 use super::{AddressRef, EventRef, Flaw, ProfileRef, Source, refs, tags};
 
 /// What a badge is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BadgeDefinition<'a> {
     /// Its address.
     pub address: Coordinate,
@@ -34,7 +34,7 @@ impl<'a> BadgeDefinition<'a> {
 }
 
 /// A badge given to people. It is genuine only where the address is the awarder's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BadgeAward<'a> {
     /// What is given: mostly a badge definition, sometimes a calendar event or another address.
     pub badge: AddressRef<'a>,
@@ -63,7 +63,7 @@ impl<'a> BadgeAward<'a> {
 }
 
 /// A badge that somebody wears: its definition and the award of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct WornBadge<'a> {
     /// The definition.
     pub badge: AddressRef<'a>,
@@ -72,7 +72,7 @@ pub struct WornBadge<'a> {
 }
 
 /// The badges that somebody wears, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ProfileBadges<'a> {
     /// An `a` tag with the `e` tag that follows it.
     pub badges: Vec<WornBadge<'a>>,

@@ -5,7 +5,7 @@ use nipworker_protocol::{PublicKey, UnsignedEvent};
 use super::{Flaw, Nip44Text, ProfileRef, Source, refs};
 
 /// A gift wrap: signed by a key that is used once, readable by its recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct GiftWrap<'a> {
     /// Whom it is for.
     pub recipient: ProfileRef<'a>,
@@ -23,7 +23,7 @@ impl<'a> GiftWrap<'a> {
 }
 
 /// A seal: signed by the sender, says nothing in clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Seal<'a> {
     /// Who sealed it.
     pub sender: PublicKey,

@@ -14,7 +14,7 @@ use super::{EventRef, Flaw, Nip44Text, PrivateTags, Secret, Source, tags};
 pub(super) const DEFAULT_UNIT: &str = "sat";
 
 /// An encrypted wallet event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct WalletEvent<'a> {
     /// Whose wallet.
     pub owner: PublicKey,
@@ -72,7 +72,7 @@ impl WalletContent {
 }
 
 /// A proof: ecash that whoever knows the secret can spend.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Proof {
     /// The key set of the mint.
     pub keyset: String,
@@ -82,8 +82,21 @@ pub struct Proof {
     pub secret: Secret,
     /// The mint's signature over it, in hex.
     pub signature: String,
-    /// Whether the mint's proof of having signed (DLEQ, NUT-12) is there.
-    pub has_dleq: bool,
+    /// The mint's proof of having signed (NUT-12), not checked: see
+    /// [`check_proofs`](crate::pipes::check_proofs).
+    pub dleq: Option<Dleq>,
+}
+
+/// A mint's proof that it signed with the key that it names (DLEQ, NUT-12).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, serde::Serialize)]
+pub struct Dleq {
+    /// The challenge, in hex.
+    pub e: String,
+    /// The response, in hex.
+    pub s: String,
+    /// The blinding factor, in hex. Without it only who minted can check the proof.
+    #[serde(rename = "r")]
+    pub blinding: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +106,7 @@ struct RawProof {
     secret: String,
     #[serde(rename = "C")]
     c: String,
-    dleq: Option<serde::de::IgnoredAny>,
+    dleq: Option<Dleq>,
 }
 
 impl From<RawProof> for Proof {
@@ -103,7 +116,7 @@ impl From<RawProof> for Proof {
             amount: raw.amount,
             secret: Secret::new(raw.secret),
             signature: raw.c,
-            has_dleq: raw.dleq.is_some(),
+            dleq: raw.dleq,
         }
     }
 }

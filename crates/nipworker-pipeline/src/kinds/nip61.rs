@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Ecash sent to somebody in the open, locked to their key (kind 9321).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Nutzap<'a> {
     /// Who sent it.
     pub sender: PublicKey,
@@ -59,7 +59,7 @@ impl<'a> Nutzap<'a> {
 }
 
 /// A mint that somebody takes nutzaps from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TrustedMint<'a> {
     /// Its URL.
     pub url: &'a str,
@@ -68,7 +68,7 @@ pub struct TrustedMint<'a> {
 }
 
 /// How somebody takes nutzaps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct NutzapInfo<'a> {
     /// Mints that are trusted, at least one.
     pub mints: Vec<TrustedMint<'a>>,

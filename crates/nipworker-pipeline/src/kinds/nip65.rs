@@ -6,7 +6,7 @@ use super::{Flaw, Source, tags};
 use std::collections::HashMap;
 
 /// One relay of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RelayUse {
     /// The relay.
     pub url: RelayUrl,
@@ -17,7 +17,7 @@ pub struct RelayUse {
 }
 
 /// A relay list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct RelayList {
     /// The relays in order, each once: a relay that stands in two tags, one for reading and one
     /// for writing, is for both.

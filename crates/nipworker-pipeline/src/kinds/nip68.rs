@@ -4,7 +4,7 @@ use super::{Flaw, ProfileRef, Source, refs, tags};
 use crate::content::{Content, Imeta};
 
 /// Pictures with a title.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Picture<'a> {
     /// The title.
     pub title: Option<&'a str>,

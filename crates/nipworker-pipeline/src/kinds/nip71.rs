@@ -4,7 +4,7 @@ use super::{Flaw, ProfileRef, Source, refs, tags};
 use crate::content::{Content, Imeta, milliseconds};
 
 /// A part of a film.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Segment<'a> {
     /// Where it begins, in milliseconds.
     pub start_ms: u64,
@@ -15,7 +15,7 @@ pub struct Segment<'a> {
 }
 
 /// A film.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Video<'a> {
     /// Whether it is upright and short (kinds 22 and 34236).
     pub is_short: bool,

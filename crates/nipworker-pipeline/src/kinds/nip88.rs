@@ -8,7 +8,7 @@ use super::{EventRef, Flaw, Source, refs, tags};
 use crate::content::Content;
 
 /// One answer that can be given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct PollOption<'a> {
     /// Its name in responses.
     pub id: &'a str,
@@ -17,7 +17,7 @@ pub struct PollOption<'a> {
 }
 
 /// A poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Poll<'a> {
     /// The question; cut into blocks when asked.
     pub question: Content<'a>,
@@ -65,7 +65,7 @@ impl<'a> Poll<'a> {
 }
 
 /// A response to a poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PollResponse<'a> {
     /// The poll.
     pub poll: EventRef<'a>,

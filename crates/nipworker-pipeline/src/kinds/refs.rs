@@ -5,7 +5,7 @@ use nipworker_protocol::{Coordinate, EventId, PublicKey, RelayUrl, Tag};
 use super::{Flaw, tags};
 
 /// Where something may be found, as a stranger wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct RelayHint<'a>(&'a str);
 
 impl<'a> RelayHint<'a> {
@@ -26,7 +26,7 @@ impl<'a> RelayHint<'a> {
 }
 
 /// A reference to an event (`e`, `E`, `q`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct EventRef<'a> {
     /// The event.
     pub id: EventId,
@@ -49,7 +49,7 @@ impl<'a> EventRef<'a> {
 }
 
 /// A reference to a person (`p`, `P`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct ProfileRef<'a> {
     /// The person's key.
     pub pubkey: PublicKey,
@@ -70,7 +70,7 @@ impl<'a> ProfileRef<'a> {
 }
 
 /// A reference to a replaceable or addressable event (`a`, `A`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct AddressRef<'a> {
     /// The address.
     pub address: Coordinate,
@@ -86,7 +86,8 @@ impl<'a> AddressRef<'a> {
 }
 
 /// What a quote or a target is: an event or an address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnyRef<'a> {
     /// By id.
     Event(EventRef<'a>),

@@ -6,7 +6,7 @@ use crate::content::Content;
 
 /// The parts of an event that a view is read from. A rumor (NIP-59) has them too, though it has
 /// no signature.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Source<'a> {
     /// Author.
     pub pubkey: PublicKey,

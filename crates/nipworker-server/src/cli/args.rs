@@ -183,6 +183,10 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 
+    /// Print with each event what it says, as the member `view`.
+    #[arg(long)]
+    pub(crate) view: bool,
+
     /// Events are printed as JSON lines in any case; accepted so that scripts can always say it.
     #[arg(long)]
     pub(crate) json: bool,

@@ -129,13 +129,15 @@ fn fetch(
     filters.iter_mut().for_each(|filter| filter.limit = Some(limit));
     let mut events = Vec::new();
     match engine {
-        Engine::Remote(remote) => remote.query(&filters, false, |text| {
+        Engine::Remote(remote) => remote.query(&filters, "relays=false&pipes=false", |text| {
             let event = Event::from_json(text.as_bytes(), limits);
             events.push(event.map_err(Failure::because)?);
             Ok(())
         })?,
         Engine::Embedded(embedded) => embedded.block_on(async {
-            let options = QueryOptions { use_relays: false, ..QueryOptions::default() };
+            // Everything that is stored, whatever readers are spared.
+            let pipes = Some(Vec::new());
+            let options = QueryOptions { use_relays: false, pipes, ..QueryOptions::default() };
             let found = embedded.client.query_with(filters, options).await;
             let mut found = found.map_err(Failure::because)?;
             while let Some(said) = found.next().await {

@@ -3,6 +3,8 @@
 use futures::StreamExt;
 use nipworker_core::{QueryOptions, SubscriptionEvent};
 
+use crate::lines::with_view;
+
 use super::{
     args::QueryArgs,
     engine::{self, Engine, Opened},
@@ -13,7 +15,10 @@ pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let filters = engine::filters(&args.filters)?;
     let Opened { engine, use_relays, .. } = engine::open(&args.engine, true, engine::Access::Read)?;
     let embedded = match engine {
-        Engine::Remote(remote) => return remote.query(&filters, use_relays, |event| line(event)),
+        Engine::Remote(remote) => {
+            let options = format!("relays={use_relays}&view={}", args.view);
+            return remote.query(&filters, &options, |event| line(event));
+        }
         Engine::Embedded(embedded) => embedded,
     };
     let printed = embedded.block_on(async {
@@ -23,6 +28,7 @@ pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
             embedded.client.query_with(filters, options).await.map_err(Failure::because)?;
         while let Some(said) = found.next().await {
             match said {
+                SubscriptionEvent::Event { event, .. } if args.view => line(with_view(&event))?,
                 SubscriptionEvent::Event { event, .. } => line(event.to_json())?,
                 SubscriptionEvent::EndOfStored => break,
                 SubscriptionEvent::Closed { reason } => {

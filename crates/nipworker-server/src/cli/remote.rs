@@ -65,15 +65,16 @@ impl Remote {
     }
 
     /// Events that match, each as JSON text without line breaks, handed to `each` as they come.
+    /// `options` are those behind the `?` of the HTTP query.
     pub(crate) fn query(
         &self,
         filters: &[Filter],
-        relays: bool,
+        options: &str,
         mut each: impl FnMut(&str) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let response = self
             .agent
-            .post(self.path(&format!("/api/v1/query?relays={relays}")))
+            .post(self.path(&format!("/api/v1/query?{options}")))
             .header("accept", JSON_LINES)
             .content_type("application/json")
             .send(json!(filters).to_string())

@@ -128,6 +128,13 @@ fn engine_lines(engine: &ClientStatus) -> Vec<String> {
         subscriptions.queued,
         subscriptions.lagged
     ));
+    if subscriptions.filtered > 0 || subscriptions.pipe_panics > 0 {
+        let held_back = &subscriptions.held_back;
+        let pipes: Vec<_> =
+            held_back.iter().map(|(pipe, events)| format!("{events} by {pipe}")).collect();
+        let (pipes, panics) = (pipes.join(", "), subscriptions.pipe_panics);
+        lines.push(format!("pipes: held back {pipes}; {panics} panics"));
+    }
     if engine.relays.is_empty() {
         lines.push("relays: none".to_owned());
     }

@@ -302,6 +302,10 @@ fn a_mistake_that_the_engine_finds_is_named_by_its_key_and_line() {
             "nipworker.toml:2:16: engine.limits.queue_events: ",
         ),
         (
+            "[engine.pipeline]\npipes = [\"mutes\"]\n",
+            "nipworker.toml:2:9: engine.pipeline.pipes: \"mutes\" is no pipe; there are kind-filter, ",
+        ),
+        (
             "[engine.connections]\nmax_message_bytes = 5\n",
             "nipworker.toml:2:21: engine.connections.max_message_bytes: ",
         ),

@@ -7,7 +7,7 @@
 //! | `GET /api/v1/outbox` | `{"events":[…]}`: what was published durably and where it stands at each relay, what waits first |
 //! | `GET /api/v1/outbox/{id}` | one of them, or 404 |
 //! | `DELETE /api/v1/outbox/{id}` | takes it back at the relays that have not decided; answers as `GET` |
-//! | `POST /api/v1/query` | a filter or an array of filters; a JSON array, or JSON lines for `Accept: application/x-ndjson`; `?relays=false` only asks the store |
+//! | `POST /api/v1/query` | a filter or an array of filters; a JSON array, or JSON lines for `Accept: application/x-ndjson`; `?relays=false` only asks the store, `?view=1` adds to each event a member `view` that says what it means, `?pipes=false` leaves the configured pipes out |
 //! | `POST /api/v1/count` | as `query`; `{"count": n}` of the store |
 //! | `GET /api/v1/events/{id}` | the event, or 404 |
 //! | `POST /api/v1/mine` | takes an unsigned event of anybody's key and mines it (NIP-13): 202 with the job and its `Location`; see below |

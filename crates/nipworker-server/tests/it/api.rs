@@ -121,6 +121,31 @@ fn errors_have_a_code_a_message_and_a_fitting_status() {
 }
 
 #[test]
+fn a_query_gives_what_an_event_says_beside_it_where_that_is_asked_for() {
+    let daemon = Daemon::with(
+        "[engine.pipeline]\npipes = [\"mute\"]\n[engine.pipeline.mute]\nwords = [\"spam\"]\n",
+        &[],
+    );
+    for content in ["gm #nostr", "SPAM!"] {
+        let note = event(1, 1, 1_700_000_000, &[], content);
+        assert_eq!(http::post(&daemon.url("/api/v1/events"), note.to_json()).status, 200);
+    }
+    let query = |options: &str| {
+        let path = daemon.url(&format!("/api/v1/query?{options}"));
+        http::post(&path, r#"{"kinds":[1]}"#).json().as_array().unwrap().clone()
+    };
+    let found = query("view=1");
+    assert_eq!(found.len(), 1, "what is muted in the configuration is not seen");
+    assert_eq!(found[0]["view"]["type"], "text_note");
+    assert_eq!(found[0]["view"]["content"]["blocks"][1]["what"]["hashtag"], "nostr");
+    assert_eq!(found[0]["content"], "gm #nostr");
+    assert!(query("view=0")[0].get("view").is_none() && query("")[0].get("view").is_none());
+    assert_eq!(query("pipes=false").len(), 2);
+    let refused = http::post(&daemon.url("/api/v1/query?view=perhaps"), r#"{"kinds":[1]}"#);
+    assert_eq!((refused.status, refused.code().as_str()), (400, "invalid_query"));
+}
+
+#[test]
 fn health_readiness_status_and_metrics_tell_of_the_five_workers() {
     let daemon = Daemon::start();
     assert_eq!(http::get(&daemon.url("/healthz")).json(), json!({ "status": "up" }));

@@ -163,6 +163,9 @@ proptest! {
         match ParsedKind::of_rumor(&event) {
             Ok(view) => {
                 let shown = format!("{view:?}");
+                let json = serde_json::to_value(&view).unwrap();
+                let is_typed = json.get("type").is_some_and(serde_json::Value::is_string);
+                prop_assert!(is_typed, "{}", json);
                 prop_assert!(!shown.is_empty());
             }
             Err(error) => prop_assert_eq!(error.kind, kind),

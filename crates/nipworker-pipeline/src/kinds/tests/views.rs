@@ -282,3 +282,51 @@ fn a_wallets_history_shows_what_was_redeemed_in_the_open() {
     let quote = view!(WalletEvent, &quote);
     assert_eq!((&quote.mints[..], quote.expiration), (&["https://m"][..], Some(9)));
 }
+
+#[test]
+fn a_view_is_written_as_json_with_its_blocks_and_without_what_is_not_there() {
+    let note = event(
+        1,
+        &[&["e", &hex(2), "", "root"], &["imeta", "url https://a.b/c.png", "dim 3x4"]],
+        "gm #nostr https://a.b/c.png",
+    );
+    assert_eq!(
+        view_json(&note),
+        serde_json::json!({
+            "type": "text_note",
+            "content": { "blocks": [
+                { "raw": "gm ", "what": "text" },
+                { "raw": "#nostr", "what": { "hashtag": "nostr" } },
+                { "raw": " ", "what": "text" },
+                { "raw": "https://a.b/c.png", "what": { "link": {
+                    "url": "https://a.b/c.png",
+                    "kind": "image",
+                    "imeta": {
+                        "url": "https://a.b/c.png", "pixels": [3, 4], "previews": [],
+                        "fallbacks": [], "annotations": []
+                    }
+                } } }
+            ] },
+            "thread": {
+                "root": { "id": hex(2) }, "reply": { "id": hex(2) }, "mentions": [], "skipped": 0
+            },
+            "people": [], "quotes": [], "hashtags": []
+        })
+    );
+    let long = view_json(&event(1, &[], &"word ".repeat(200)));
+    let short = long["content"]["shortened"][0]["raw"].as_str().unwrap();
+    assert_eq!(short.chars().count(), 500);
+    let broken = view_json(&event(7, &[], "+"));
+    assert_eq!(broken["error"], "kind 7: tag \"e\" is missing");
+    let other = view_json(&event(54_321, &[], "text"));
+    assert_eq!((&other["type"], &other["content"]), (&"other".into(), &"text".into()));
+}
+
+#[test]
+fn a_view_in_json_holds_no_secret() {
+    let proof = r#"{"id":"00","amount":8,"secret":"hush-hush","C":"02","dleq":{"e":"1","s":"2","r":"hush-too"}}"#;
+    let nutzap = event(9_321, &[&["p", &hex(2)], &["u", "https://m"], &["proof", proof]], "");
+    let view = view_json(&nutzap);
+    assert_eq!(view["amount"], 8);
+    assert!(!view.to_string().contains("hush"), "{view}");
+}

@@ -12,7 +12,7 @@ use nipworker_core::{
     ClientError,
     protocol::{Filter, FilterLimits},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{super::ws::NO_SEARCH, ApiError, JSON_LINES};
 
@@ -55,6 +55,19 @@ pub(super) struct Options {
     /// `true`: a publication is kept and sent until each relay has decided.
     #[serde(default)]
     pub(super) durable: bool,
+    /// `false`: without the configured pipes.
+    pub(super) pipes: Option<bool>,
+    /// `true` or `1`: each event comes with what it says, as `view` beside its own members.
+    #[serde(default, deserialize_with = "yes_or_no")]
+    pub(super) view: bool,
+}
+
+fn yes_or_no<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(D::Error::custom("view is 1 or 0")),
+    }
 }
 
 impl Options {

@@ -8,6 +8,8 @@ use nipworker_core::{
 };
 use serde_json::json;
 
+use crate::lines;
+
 use super::{
     ApiError, Gateway, JSON_LINES,
     filters::{self, Options, api_error},
@@ -24,7 +26,7 @@ pub(super) async fn query(
     let filters = filters::read(&body, &gateway.config.websocket.filter_limits())?;
     let found = start(&gateway, filters, options).await?;
     Ok(if filters::wants_lines(&request) {
-        HttpResponse::Ok().content_type(JSON_LINES).streaming(lines(found))
+        HttpResponse::Ok().content_type(JSON_LINES).streaming(as_lines(found))
     } else {
         HttpResponse::Ok().content_type("application/json").streaming(array(found))
     })
@@ -72,21 +74,27 @@ async fn start(
     filters: Vec<Filter>,
     options: Options,
 ) -> Result<impl Stream<Item = Result<String, String>> + use<>, ApiError> {
+    let with_view = options.view;
     let options = QueryOptions {
         use_relays: options.relays.unwrap_or(true) && gateway.has_upstream(),
         timeout: Some(gateway.config.http.query_timeout),
+        pipes: (options.pipes == Some(false)).then(Vec::new),
         ..QueryOptions::default()
     };
     let subscription =
         gateway.client.query_with(filters, options).await.map_err(|error| api_error(&error))?;
-    Ok(events_of(subscription))
+    Ok(events_of(subscription, with_view))
 }
 
-fn events_of(subscription: Subscription) -> impl Stream<Item = Result<String, String>> {
-    stream::unfold(Some(subscription), |subscription| async move {
+fn events_of(
+    subscription: Subscription,
+    with_view: bool,
+) -> impl Stream<Item = Result<String, String>> {
+    stream::unfold(Some(subscription), move |subscription| async move {
         let mut subscription = subscription?;
         loop {
             let item = match subscription.next().await? {
+                SubscriptionEvent::Event { event, .. } if with_view => Ok(lines::with_view(&event)),
                 SubscriptionEvent::Event { event, .. } => Ok(event.to_json()),
                 SubscriptionEvent::EndOfStored => return None,
                 SubscriptionEvent::Closed { reason } => Err(reason),
@@ -111,7 +119,7 @@ fn broken(reason: String) -> ApiError {
     cut_short(&reason)
 }
 
-fn lines(
+fn as_lines(
     found: impl Stream<Item = Result<String, String>>,
 ) -> impl Stream<Item = Result<Bytes, ApiError>> {
     found.map(|item| match item {
