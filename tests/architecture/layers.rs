@@ -230,6 +230,7 @@ pub(crate) const TABLE: &[Row] = &[
     edge("nipworker-node", "crates"),
     edge("nipworker-wasm", "crates"),
     edge("nipworker-tests", ""),
+    edge("nipworker-fuzz", "tests"),
     edge("nipworker-benches", ""),
     row("xtask", Layer::Tool, ""),
 ];

@@ -8,6 +8,7 @@
 //! * `aarch64`: the hash kernels' tests on 64-bit ARM;
 //! * `checks`: what is true of the tree without running the product;
 //! * `suite`: the full test command;
+//! * `fuzz`: the fuzz targets under libFuzzer;
 //! * `bench`: mining rates beside those of others;
 //! * `machine_paths`: no file names a folder of one particular machine;
 //! * `steps`, `tools`: how a command runs and reports.
@@ -19,6 +20,7 @@ mod aarch64;
 mod bench;
 mod checks;
 mod codegen;
+mod fuzz;
 mod machine_paths;
 mod peers;
 mod steps;
@@ -38,6 +40,9 @@ usage: cargo xtask COMMAND
                       into target/peers
   bench-pow [--quick] mining rates beside those of others: prints tables, writes them and a
                       plot to benches/records; with --quick it only prints
+  fuzz [TARGET] [--seconds N]
+                      runs one or all targets of tests/nipworker-fuzz under libFuzzer, 60 seconds
+                      each unless told otherwise; needs a C++ compiler, installs cargo-fuzz
   aarch64 [--build-std RUSTC]
                       the tests of nipworker-hash on 64-bit ARM, under qemu on other machines;
                       installs nothing and says what is missing. With --build-std the standard
@@ -59,16 +64,17 @@ fn main() -> ExitCode {
         ["peers"] => peers::run(),
         ["aarch64"] => aarch64::run(None),
         ["aarch64", "--build-std", rustc] => aarch64::run(Some(rustc)),
+        ["fuzz", rest @ ..] => match fuzz::Request::parse(rest) {
+            Some(request) => fuzz::run(&request),
+            None => return usage(),
+        },
         ["bench-pow"] => bench::pow(false),
         ["bench-pow", "--quick"] => bench::pow(true),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
         }
-        _ => {
-            eprint!("{HELP}");
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,4 +83,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> ExitCode {
+    eprint!("{HELP}");
+    ExitCode::from(2)
 }

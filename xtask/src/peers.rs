@@ -28,6 +28,8 @@ const NODE_MAJOR_MINIMUM: u32 = 20;
 const NOSTR_RS_RELAY: &str = "0.8.12";
 /// The licence checker, where it is not on `PATH`.
 const CARGO_DENY: &str = "0.20.2";
+/// Builds the fuzz targets.
+const CARGO_FUZZ: &str = "0.13.2";
 /// Carries a `protoc` for machines without one.
 const GRPCIO_TOOLS: &str = "grpcio-tools==1.85.1";
 
@@ -141,6 +143,11 @@ pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
         Some(found) => Ok(found),
         None => cargo_install("cargo-deny", CARGO_DENY, &["--locked"], |_| Ok(())),
     }
+}
+
+/// The builder of the fuzz targets, which `peers` does not install: only `fuzz` needs it.
+pub(crate) fn cargo_fuzz() -> Outcome<PathBuf> {
+    cargo_install("cargo-fuzz", CARGO_FUZZ, &["--locked"], |_| Ok(()))
 }
 
 /// Installs a crate's program into `target/peers/bin`, unless that version is there.

@@ -12,7 +12,7 @@ pub(crate) struct Steps {
 
 #[derive(Debug)]
 struct Step {
-    name: &'static str,
+    name: String,
     time: Duration,
     failure: Option<String>,
 }
@@ -20,7 +20,8 @@ struct Step {
 impl Steps {
     /// Runs one step. A failure does not keep later steps from running: one run shows all that
     /// is wrong.
-    pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Outcome) {
+    pub(crate) fn step(&mut self, name: impl Into<String>, work: impl FnOnce() -> Outcome) {
+        let name = name.into();
         println!("\n=== {name}");
         let start = Instant::now();
         let failure = work().err();
@@ -40,8 +41,12 @@ impl Steps {
     /// When a step failed.
     pub(crate) fn finish(self) -> Outcome {
         print!("{}", self.summary());
-        let failed: Vec<&str> =
-            self.done.iter().filter(|step| step.failure.is_some()).map(|step| step.name).collect();
+        let failed: Vec<&str> = self
+            .done
+            .iter()
+            .filter(|step| step.failure.is_some())
+            .map(|step| step.name.as_str())
+            .collect();
         match failed.as_slice() {
             [] => Ok(()),
             names => Err(format!("failed: {}", names.join(", "))),

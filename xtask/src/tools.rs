@@ -139,11 +139,23 @@ pub(crate) fn read(file: &Path) -> Outcome<String> {
 /// # Errors
 /// Names the folder.
 pub(crate) fn files_in(folder: &Path) -> Outcome<Vec<String>> {
+    names_in(folder, std::fs::FileType::is_file)
+}
+
+/// Names of the folders in a folder, sorted.
+///
+/// # Errors
+/// Names the folder.
+pub(crate) fn folders_in(folder: &Path) -> Outcome<Vec<String>> {
+    names_in(folder, std::fs::FileType::is_dir)
+}
+
+fn names_in(folder: &Path, wanted: fn(&std::fs::FileType) -> bool) -> Outcome<Vec<String>> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_file() {
+        if wanted(&entry.file_type().map_err(failed)?) {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
