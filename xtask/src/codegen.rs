@@ -144,6 +144,8 @@ fn run_flatc(schema: &Path, out: &Path) -> Outcome {
 /// compiled together with them, and shall be told by the compiler when a message is added.
 /// Trailing blanks go too.
 ///
+/// `Debug` is taken from the tables with private texts, see [`PRIVATE`].
+///
 /// flatc derives `Default` for a struct with an array of any length, which the standard library
 /// has only up to 32; the crate implements it for the longer one itself.
 fn adapt(generated: &str) -> String {
@@ -152,10 +154,33 @@ fn adapt(generated: &str) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.replace(
+    let text = text.replace(
         "PartialEq, Default)]\npub struct Bytes64T {",
         "PartialEq)]\npub struct Bytes64T {",
-    )
+    );
+    PRIVATE.iter().fold(text, |text, (table, field)| hide(&text, table, field))
+}
+
+/// Tables with a text that nobody shall see, and its field. Their `Debug` stands in
+/// `nipworker-schema`, by hand and without the text.
+const PRIVATE: [(&str, &str); 4] = [
+    ("Encrypt", "plaintext"),
+    ("Encrypted", "payload"),
+    ("Decrypt", "payload"),
+    ("Decrypted", "plaintext"),
+];
+
+fn hide(generated: &str, table: &str, field: &str) -> String {
+    let derived = format!("#[derive(Debug, Clone, PartialEq)]\npub struct {table}T {{");
+    if !generated.contains(&derived) {
+        return generated.to_owned();
+    }
+    generated
+        .replace(&derived, &format!("#[derive(Clone, PartialEq)]\npub struct {table}T {{"))
+        .replace(
+            &format!("ds.field(\"{field}\", &self.{field}());"),
+            &format!("ds.field(\"{field}\", &\"hidden\");"),
+        )
 }
 
 fn module_list(files: &Files) -> String {

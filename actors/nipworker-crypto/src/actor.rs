@@ -2,8 +2,10 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use nipworker_schema::{CryptoEdge, CryptoMessageT, FailureCode, SignT, VerifyBatchT};
-use nipworker_signer::{SignedId, Signer, SignerSlot, Verifier};
+use nipworker_schema::{
+    CipherScheme, CryptoEdge, CryptoMessageT, DecryptT, EncryptT, FailureCode, SignT, VerifyBatchT,
+};
+use nipworker_signer::{Plaintext, Scheme, SignedId, Signer, SignerSlot, Verifier};
 use nipworker_supervision::prelude::*;
 use tokio::time::timeout;
 
@@ -38,7 +40,7 @@ impl CryptoParts {
     }
 }
 
-/// The worker that verifies and signs. It keeps nothing of its own.
+/// The worker that verifies, signs, encrypts and decrypts. It keeps nothing of its own.
 pub struct CryptoActor {
     parts: CryptoParts,
     batches: Limit,
@@ -96,6 +98,23 @@ impl CryptoActor {
         self.ask_signer(|signer| async move { answer::public_key(signer.public_key().await) })
     }
 
+    fn encrypt(&self, request: EncryptT) -> ResponseFuture<CryptoEdge> {
+        let EncryptT { scheme, peer, plaintext } = request;
+        let plaintext = Plaintext::new(plaintext);
+        let Some(scheme) = scheme_of(scheme) else { return now(answer::unknown_scheme()) };
+        self.ask_signer(move |signer| async move {
+            answer::encrypted(signer.encrypt(scheme, peer.into(), plaintext).await)
+        })
+    }
+
+    fn decrypt(&self, request: DecryptT) -> ResponseFuture<CryptoEdge> {
+        let DecryptT { scheme, peer, payload } = request;
+        let Some(scheme) = scheme_of(scheme) else { return now(answer::unknown_scheme()) };
+        self.ask_signer(move |signer| async move {
+            answer::decrypted(signer.decrypt(scheme, peer.into(), payload).await)
+        })
+    }
+
     fn ask_signer<F>(&self, ask: impl FnOnce(SignerSlot) -> F) -> ResponseFuture<CryptoEdge>
     where
         F: Future<Output = CryptoEdge> + 'static,
@@ -110,6 +129,14 @@ impl CryptoActor {
             drop(permit);
             answer
         })
+    }
+}
+
+fn scheme_of(scheme: CipherScheme) -> Option<Scheme> {
+    match scheme {
+        CipherScheme::Nip44 => Some(Scheme::Nip44),
+        CipherScheme::Nip04 => Some(Scheme::Nip04),
+        _ => None,
     }
 }
 
@@ -129,6 +156,8 @@ impl Handler<CryptoEdge> for CryptoActor {
             Ok(CryptoMessageT::VerifyBatch(batch)) => self.verify(*batch),
             Ok(CryptoMessageT::Sign(request)) => self.sign(*request),
             Ok(CryptoMessageT::GetPublicKey(_)) => self.public_key(),
+            Ok(CryptoMessageT::Encrypt(request)) => self.encrypt(*request),
+            Ok(CryptoMessageT::Decrypt(request)) => self.decrypt(*request),
             Ok(_) => now(answer::failed(FailureCode::Unsupported, "not a request", false)),
             Err(error) => now(answer::failed(FailureCode::Invalid, error, false)),
         }

@@ -2,9 +2,11 @@
 
 use std::{fmt::Display, time::Duration};
 
-use nipworker_schema::{CryptoEdge, FailureCode, PublicKeyIsT, SignedT, VerdictsT};
+use nipworker_schema::{
+    CryptoEdge, DecryptedT, EncryptedT, FailureCode, PublicKeyIsT, SignedT, VerdictsT,
+};
 use nipworker_signer::{
-    BatchError, SignerError,
+    BatchError, Plaintext, SignerError,
     protocol::{Event, PublicKey},
 };
 
@@ -47,4 +49,22 @@ pub(crate) fn public_key(result: Result<PublicKey, SignerError>) -> CryptoEdge {
         Ok(key) => CryptoEdge::encode(PublicKeyIsT { pubkey: key.into() }),
         Err(error) => signer_failed(error),
     }
+}
+
+pub(crate) fn encrypted(result: Result<String, SignerError>) -> CryptoEdge {
+    match result {
+        Ok(payload) => CryptoEdge::encode(EncryptedT { payload }),
+        Err(error) => signer_failed(error),
+    }
+}
+
+pub(crate) fn decrypted(result: Result<Plaintext, SignerError>) -> CryptoEdge {
+    match result {
+        Ok(text) => CryptoEdge::encode(DecryptedT { plaintext: text.expose().to_owned() }),
+        Err(error) => signer_failed(error),
+    }
+}
+
+pub(crate) fn unknown_scheme() -> CryptoEdge {
+    failed(FailureCode::Unsupported, "unknown way of encryption", false)
 }

@@ -1,4 +1,4 @@
-//! The worker that verifies and signs.
+//! The worker that verifies, signs, encrypts and decrypts.
 //!
 //! It takes [`CryptoEdge`] messages from the parser and from the client, and nothing else:
 //!
@@ -7,10 +7,11 @@
 //! | `VerifyBatch` | `Verdicts`, one for each item in order; the work is done on the pool's threads |
 //! | `Sign` | `Signed`, by the signer in the slot |
 //! | `GetPublicKey` | `PublicKeyIs`, the signer's key |
+//! | `Encrypt`, `Decrypt` | `Encrypted`, `Decrypted`, by the signer in the slot |
 //! | anything else | `Failed` with code `Unsupported` |
 //!
 //! Requests are answered when they are done, not in the order in which they came: a signer that
-//! waits for a person holds up neither verification nor other signatures. Each request to a signer
+//! waits for a person holds up neither verification nor requests to another signer. Each request to a signer
 //! has a deadline of its own.
 //!
 //! What must outlive the worker is given to it: the [`SignerSlot`] and the [`Verifier`]. A restart

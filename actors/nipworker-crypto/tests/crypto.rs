@@ -10,11 +10,11 @@ use std::{
 use futures::executor::block_on;
 use nipworker_crypto::{CryptoActor, CryptoParts, MAX_SIGNER_REQUESTS};
 use nipworker_schema::{
-    ClientEdge, CountT, CryptoEdge, CryptoMessageT, FailedT, FailureCode, GetPublicKeyT, SignT,
-    SignedIdT, VerdictsT, VerifyBatchT,
+    CipherScheme, ClientEdge, CountT, CryptoEdge, CryptoMessageT, DecryptT, EncryptT, FailedT,
+    FailureCode, GetPublicKeyT, SignT, SignedIdT, VerdictsT, VerifyBatchT,
 };
 use nipworker_signer::{
-    PrivateKeySigner, Signer, SignerFuture, SignerSlot, Verifier,
+    Plaintext, PrivateKeySigner, Scheme, Signer, SignerFuture, SignerSlot, Verifier,
     protocol::{Event, EventLimits, PublicKey, UnsignedEvent},
     verify_event,
 };
@@ -77,6 +77,10 @@ impl Signer for Silent {
     fn sign(&self, _: UnsignedEvent) -> SignerFuture<'_, Event> {
         Box::pin(pending())
     }
+
+    fn decrypt(&self, _: Scheme, _: PublicKey, _: String) -> SignerFuture<'_, Plaintext> {
+        Box::pin(pending())
+    }
 }
 
 const LONG: Duration = Duration::from_secs(600);
@@ -118,6 +122,87 @@ fn it_signs_with_the_signer_that_is_in_the_slot_now() {
     let answer = failed(world.ask(SignT { template: template.into() }));
     assert_eq!(answer.code, FailureCode::Signer);
     assert!(answer.reason.contains(&stranger.to_hex()), "{}", answer.reason);
+}
+
+fn encrypt(peer: PublicKey, plaintext: &str) -> EncryptT {
+    let plaintext = plaintext.to_owned();
+    EncryptT { scheme: CipherScheme::Nip44, peer: peer.into(), plaintext }
+}
+
+#[test]
+fn it_encrypts_and_decrypts_with_the_signer_in_the_slot() {
+    let world = World::new(LONG);
+    let [alice, bob] = [0; 2].map(|_| PrivateKeySigner::generate().unwrap());
+    let answer = failed(world.ask(encrypt(bob.key(), "text")));
+    assert_eq!((answer.code, answer.reason.as_str()), (FailureCode::Signer, "there is no signer"));
+    for scheme in [CipherScheme::Nip44, CipherScheme::Nip04] {
+        world.slot.set(Some(Arc::new(alice.clone())));
+        let request = EncryptT { scheme, ..encrypt(bob.key(), "text") };
+        let payload = world.ask(request).as_encrypted().unwrap().payload.clone();
+        assert!(!payload.contains("text"));
+        world.slot.set(Some(Arc::new(bob.clone())));
+        let request = DecryptT { scheme, peer: alice.key().into(), payload };
+        let answer = world.ask(request);
+        assert_eq!(answer.as_decrypted().unwrap().plaintext, "text");
+        assert!(!format!("{answer:?}").contains("text"), "{answer:?}");
+        let request = DecryptT { scheme, peer: alice.key().into(), payload: "short".to_owned() };
+        let answer = failed(world.ask(request));
+        assert_eq!((answer.code, answer.transient), (FailureCode::Signer, false));
+        assert!(answer.reason.contains("an encrypted text of 5 characters"), "{}", answer.reason);
+    }
+}
+
+/// An earlier engine held a lock while it decrypted, so one slow signer stopped all that waited
+/// behind it.
+#[test]
+fn a_slow_signer_delays_neither_another_signer_nor_verification_nor_its_own_other_requests() {
+    /// Answers for its key at once and never decrypts.
+    struct Slow(PrivateKeySigner);
+
+    impl Signer for Slow {
+        fn public_key(&self) -> SignerFuture<'_, PublicKey> {
+            self.0.public_key()
+        }
+
+        fn sign(&self, template: UnsignedEvent) -> SignerFuture<'_, Event> {
+            self.0.sign(template)
+        }
+
+        fn decrypt(&self, _: Scheme, _: PublicKey, _: String) -> SignerFuture<'_, Plaintext> {
+            Box::pin(pending())
+        }
+    }
+
+    let world = World::new(LONG);
+    let [slow, quick] = [0; 2].map(|_| PrivateKeySigner::generate().unwrap());
+    world.slot.set(Some(Arc::new(Slow(slow.clone()))));
+    let request = DecryptT {
+        scheme: CipherScheme::Nip44,
+        peer: quick.key().into(),
+        payload: "A".repeat(132),
+    };
+    let stuck: Vec<_> = (0..MAX_SIGNER_REQUESTS - 1)
+        .map(|_| world.address.try_ask(CryptoEdge::encode(request.clone())).unwrap())
+        .collect();
+    let answer = world.ask(GetPublicKeyT {});
+    assert_eq!(PublicKey::from(&answer.as_public_key_is().unwrap().pubkey), slow.key());
+    let items: Vec<_> = real_events().iter().map(item).collect();
+    assert!(world.ask(VerifyBatchT { items }).as_verdicts().is_some());
+    world.slot.set(Some(Arc::new(quick)));
+    assert!(world.ask(encrypt(slow.key(), "text")).as_encrypted().is_some());
+    drop(stuck);
+}
+
+#[test]
+fn each_slow_decryption_ends_at_its_own_deadline() {
+    let world = World::new(Duration::from_millis(50));
+    world.slot.set(Some(Arc::new(Silent)));
+    let peer = PrivateKeySigner::generate().unwrap().key();
+    let request =
+        DecryptT { scheme: CipherScheme::Nip44, peer: peer.into(), payload: "A".repeat(132) };
+    let answer = failed(world.ask(request));
+    assert_eq!((answer.code, answer.transient), (FailureCode::Timeout, true));
+    assert_eq!(answer.reason, "no answer of the signer in 0.05 s");
 }
 
 #[test]

@@ -138,6 +138,10 @@ impl NostrClient {
         &self.inner.parser
     }
 
+    pub(crate) fn crypto(&self) -> &Recipient<CryptoEdge> {
+        &self.inner.crypto
+    }
+
     pub(crate) fn desk(&self) -> &Arc<Desk> {
         &self.inner.durable.desk
     }

@@ -1,6 +1,7 @@
 //! What can go wrong for a caller of the client.
 
 use nipworker_schema::{EdgeError, FailedT, FailureCode};
+use nipworker_signer::private::{OpenError, WrapError};
 use nipworker_supervision::AskError;
 
 /// Why the engine did not start.
@@ -73,6 +74,12 @@ pub enum ClientError {
     /// There is no signer, or it refused.
     #[error("signer: {0}")]
     Signer(String),
+    /// A private message was not wrapped.
+    #[error("private message: {0}")]
+    Wrap(#[from] WrapError),
+    /// A gift wrap was not opened: it is not for us, or somebody forged it.
+    #[error("gift wrap: {0}")]
+    Open(#[from] OpenError),
     /// The thing asked for does not exist.
     #[error("not found: {0}")]
     NotFound(String),
@@ -93,6 +100,9 @@ impl ClientError {
         match self {
             Self::Worker { transient, .. } | Self::Store { transient, .. } => *transient,
             Self::Busy(_) | Self::OutboxFull(_) | Self::Timeout(_) => true,
+            Self::Wrap(WrapError::Signer(error)) | Self::Open(OpenError::Signer(error)) => {
+                error.is_transient()
+            }
             _ => false,
         }
     }

@@ -64,6 +64,7 @@ mod kept_file;
 mod mining;
 pub mod outbox;
 mod pages;
+mod private;
 mod publish;
 mod remine;
 mod report;
@@ -96,7 +97,7 @@ pub use nipworker_pipeline::{
     pipes,
 };
 pub use nipworker_relay::{LinkState, RelayReport};
-pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError};
+pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
 pub use nipworker_store::{EventStore, StoreStats};
 pub use nipworker_supervision::{
     ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,

@@ -303,10 +303,12 @@ async fn a_request_without_filters_is_invalid() {
 #[tokio::test]
 async fn a_search_is_refused_instead_of_matching_everything() {
     let client = start(&MemoryNetwork::new(), vec![]).await;
-    let search = || vec![Filter { search: Some("cats".to_owned()), ..Filter::new() }];
-
-    assert!(matches!(client.query(search()).await, Err(ClientError::Unsupported(_))));
-    assert!(matches!(client.count(search()).await, Err(ClientError::Unsupported(_))));
+    // RUSTSEC-2026-0230: an empty search panicked.
+    for words in ["cats", "", " ", "\u{0}"] {
+        let search = || vec![Filter { search: Some(words.to_owned()), ..Filter::new() }];
+        assert!(matches!(client.query(search()).await, Err(ClientError::Unsupported(_))));
+        assert!(matches!(client.count(search()).await, Err(ClientError::Unsupported(_))));
+    }
     client.close().await;
 }
 

@@ -7,7 +7,8 @@ use nipworker_protocol::{
 };
 
 use crate::{
-    Bytes32T, Bytes64T, EdgeError, EventT, FailedT, FilterT, TagFilterT, TagT, UnsignedEventT,
+    Bytes32T, Bytes64T, DecryptT, DecryptedT, EdgeError, EncryptT, EncryptedT, EventT, FailedT,
+    FilterT, TagFilterT, TagT, UnsignedEventT,
 };
 
 macro_rules! fixed_bytes {
@@ -215,3 +216,16 @@ impl fmt::Display for FailedT {
 }
 
 impl std::error::Error for FailedT {}
+
+/// What these tables carry is private, so it has no text form.
+macro_rules! hidden {
+    ($($table:ident),+) => {$(
+        impl fmt::Debug for $table {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($table), "(hidden)"))
+            }
+        }
+    )+};
+}
+
+hidden!(EncryptT, EncryptedT, DecryptT, DecryptedT);

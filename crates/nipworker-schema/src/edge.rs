@@ -181,6 +181,7 @@ edge! {
     CryptoEdge: CryptoMessageT in CryptoFrame / CryptoFrameT, CRYPTO_FRAME_IDENTIFIER;
     VerifyBatch(VerifyBatchT), Verdicts(VerdictsT), Sign(SignT), Signed(SignedT),
     GetPublicKey(GetPublicKeyT), PublicKeyIs(PublicKeyIsT), Failed(FailedT),
+    Encrypt(EncryptT), Encrypted(EncryptedT), Decrypt(DecryptT), Decrypted(DecryptedT),
 }
 
 edge! {

@@ -82,7 +82,8 @@ pub use generated::{
 };
 
 pub use generated::{
-    CryptoMessageT, GetPublicKeyT, PublicKeyIsT, SignT, SignedIdT, SignedT, VerdictsT, VerifyBatchT,
+    CipherScheme, CryptoMessageT, DecryptT, DecryptedT, EncryptT, EncryptedT, GetPublicKeyT,
+    PublicKeyIsT, SignT, SignedIdT, SignedT, VerdictsT, VerifyBatchT,
 };
 
 pub use generated::{

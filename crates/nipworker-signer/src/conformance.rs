@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nipworker_protocol::{PublicKey, Tag, UnsignedEvent};
 
-use crate::{Signer, SignerError, verify_event};
+use crate::{Plaintext, PrivateKeySigner, Scheme, Signer, SignerError, verify_event};
 
 /// Runs the suite against `signer`, which must be willing and able to sign.
 ///
@@ -16,6 +16,7 @@ pub async fn run(signer: Arc<dyn Signer>) {
     refuses_to_sign_for_another_key(&*signer).await;
     bears_dropped_requests(&*signer).await;
     answers_many_requests_at_once(&*signer).await;
+    talks_to_another_signer_in_both_directions(&*signer).await;
 }
 
 async fn key_of(signer: &dyn Signer) -> PublicKey {
@@ -81,5 +82,36 @@ async fn answers_many_requests_at_once(signer: &dyn Signer) {
             Ok(event) => assert_eq!(UnsignedEvent::from(event), template, "answers are mixed up"),
             Err(error) => panic!("concurrent requests are all answered, one said: {error}"),
         }
+    }
+}
+
+/// A signer that encrypts does so as the one in memory does; one that does not says so each time.
+async fn talks_to_another_signer_in_both_directions(signer: &dyn Signer) {
+    let mine = key_of(signer).await;
+    let other = match PrivateKeySigner::generate() {
+        Ok(other) => other,
+        Err(error) => panic!("the system has random bytes, it said: {error}"),
+    };
+    let text = || Plaintext::new("text \" \n é 漢字 😀");
+    for scheme in [Scheme::Nip44, Scheme::Nip04] {
+        let payload = match signer.encrypt(scheme, other.key(), text()).await {
+            Ok(payload) => payload,
+            Err(SignerError::Unsupported) => {
+                let answer = signer.decrypt(scheme, other.key(), String::new()).await;
+                assert_eq!(answer, Err(SignerError::Unsupported), "{scheme:?}");
+                continue;
+            }
+            Err(error) => panic!("a text is encrypted, it said: {error}"),
+        };
+        assert_ne!(payload, text().expose());
+        assert_eq!(other.decrypt(scheme, mine, payload.clone()).await, Ok(text()), "{scheme:?}");
+        let own = signer.decrypt(scheme, other.key(), payload).await;
+        assert_eq!(own, Ok(text()), "the sender reads its own text, {scheme:?}");
+        let Ok(payload) = other.encrypt(scheme, mine, text()).await else {
+            panic!("the signer in memory encrypts");
+        };
+        assert_eq!(signer.decrypt(scheme, other.key(), payload).await, Ok(text()), "{scheme:?}");
+        let garbage = signer.decrypt(scheme, other.key(), "garbage".to_owned()).await;
+        assert!(matches!(garbage, Err(SignerError::Cipher(_))), "{garbage:?}");
     }
 }

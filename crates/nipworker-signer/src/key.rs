@@ -147,14 +147,19 @@ impl SecretKey {
 
     /// The NIP-19 text, `nsec1…`. Wiped when dropped.
     pub fn to_nsec(&self) -> Zeroizing<String> {
-        let bytes = Zeroizing::new(self.0.secret_bytes());
+        let bytes = self.to_bytes();
         Zeroizing::new(write_bech32(NSEC, &bytes))
     }
 
     /// 64 lower-case hex characters. Wiped when dropped.
     pub fn to_hex(&self) -> Zeroizing<String> {
-        let bytes = Zeroizing::new(self.0.secret_bytes());
+        let bytes = self.to_bytes();
         Zeroizing::new(hex::encode(bytes.as_slice()))
+    }
+
+    /// The 32 bytes. Wiped when dropped.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.secret_bytes())
     }
 
     /// BIP-340 signature of a 32-byte message.

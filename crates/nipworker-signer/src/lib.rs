@@ -1,4 +1,4 @@
-//! Signing and verifying Nostr events.
+//! Signing and verifying Nostr events, and opening private ones.
 //!
 //! * [`Signer`] is the port behind which secret keys live. [`PrivateKeySigner`] holds its key in
 //!   memory; the feature `conformance` adds the suite that every implementation runs.
@@ -6,13 +6,15 @@
 //!   what a signer answers before anybody relies on it.
 //! * [`SecretKey`] reads and writes `nsec` and hex (NIP-19); [`npub`] and [`parse_public_key`] do
 //!   the same for public keys.
+//! * [`Scheme`] encrypts and decrypts between two keys (NIP-44, NIP-04) under [`CipherLimits`].
+//! * [`private`] wraps and opens what nobody else shall see: gift wraps and chat messages.
 //! * [`verify_one`] checks a BIP-340 signature; [`Verifier`] checks batches on a thread pool of
 //!   its own.
 //!
 //! The crate knows no actor, no async runtime and no clock: a caller that wants a deadline sets it
 //! around the futures. Secrets are wiped when dropped, and neither `Debug` nor an error shows them.
 //!
-//! Sources: NIP-01 (events), NIP-19 (`nsec`, `npub`), BIP-340 (signatures), BIP-173 (bech32).
+//! Sources: NIP-01 (events), NIP-04, NIP-44 (encryption), NIP-17, NIP-59 (private messages), NIP-19 (`nsec`, `npub`), BIP-340 (signatures), BIP-173 (bech32).
 //!
 //! ```
 //! use nipworker_protocol::UnsignedEvent;
@@ -28,10 +30,12 @@
 //! # }).unwrap();
 //! ```
 
+mod cipher;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod key;
 mod known_keys;
+pub mod private;
 mod private_key;
 mod signer;
 mod slot;
@@ -44,6 +48,7 @@ mod bip340_tests;
 /// The base types that stand in this crate's interface.
 pub use nipworker_protocol as protocol;
 
+pub use cipher::{CipherError, CipherLimits, MAX_NIP44_PLAINTEXT_BYTES, Plaintext, Scheme};
 pub use key::{KeyError, SecretKey, npub, parse_public_key};
 pub use known_keys::KNOWN_KEYS;
 pub use nipworker_pool::{BatchError, Pool, PoolConfig, PoolError, PoolMetrics};

@@ -4,20 +4,30 @@ use std::fmt;
 
 use nipworker_protocol::{Event, PublicKey, Signature, UnsignedEvent};
 
-use crate::{KeyError, SecretKey, Signer, SignerError, SignerFuture, key::random_bytes};
+use crate::{
+    CipherLimits, KeyError, Plaintext, Scheme, SecretKey, Signer, SignerError, SignerFuture,
+    key::random_bytes,
+};
 
 /// A [`Signer`] that holds its secret key in memory. It answers at once.
 #[derive(Clone)]
 pub struct PrivateKeySigner {
     secret: SecretKey,
     public: PublicKey,
+    limits: CipherLimits,
 }
 
 impl PrivateKeySigner {
     /// Signs with `secret`.
     pub fn new(secret: SecretKey) -> Self {
         let public = secret.public_key();
-        Self { secret, public }
+        Self { secret, public, limits: CipherLimits::default() }
+    }
+
+    /// With other limits for what it encrypts and decrypts.
+    pub fn with_cipher_limits(mut self, limits: CipherLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Signs with the key that `text` holds, 64 hex characters or `nsec1…`.
@@ -69,6 +79,26 @@ impl Signer for PrivateKeySigner {
 
     fn sign(&self, template: UnsignedEvent) -> SignerFuture<'_, Event> {
         Box::pin(std::future::ready(self.sign_now(template)))
+    }
+
+    fn encrypt(
+        &self,
+        scheme: Scheme,
+        peer: PublicKey,
+        plaintext: Plaintext,
+    ) -> SignerFuture<'_, String> {
+        let encrypted = scheme.encrypt(self.limits, &self.secret, &peer, plaintext.expose());
+        Box::pin(std::future::ready(encrypted.map_err(SignerError::from)))
+    }
+
+    fn decrypt(
+        &self,
+        scheme: Scheme,
+        peer: PublicKey,
+        payload: String,
+    ) -> SignerFuture<'_, Plaintext> {
+        let decrypted = scheme.decrypt(self.limits, &self.secret, &peer, &payload);
+        Box::pin(std::future::ready(decrypted.map_err(SignerError::from)))
     }
 }
 

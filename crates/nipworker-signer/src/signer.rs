@@ -1,12 +1,14 @@
-//! The port: whoever can sign.
+//! The port: whoever can sign, encrypt and decrypt.
 
 use futures::future::BoxFuture;
 use nipworker_protocol::{Event, PublicKey, UnsignedEvent};
 
+use crate::{CipherError, Plaintext, Scheme};
+
 /// What a [`Signer`] answers, later.
 pub type SignerFuture<'a, T> = BoxFuture<'a, Result<T, SignerError>>;
 
-/// Whoever holds a secret key, in memory or far away, and signs with it.
+/// Whoever holds a secret key, in memory or far away, and signs and decrypts with it.
 ///
 /// An answer may take as long as a person takes to press a button. A caller that cannot wait sets
 /// a deadline around the future; dropping the future withdraws the request, and an implementation
@@ -24,9 +26,44 @@ pub trait Signer: Send + Sync + 'static {
     /// [`SignerError::WrongAuthor`] when the template names another key than this signer's;
     /// otherwise whatever hinders the signer.
     fn sign(&self, template: UnsignedEvent) -> SignerFuture<'_, Event>;
+
+    /// Encrypts `plaintext` for the owner of `peer`.
+    ///
+    /// A signer that only signs need not implement it.
+    ///
+    /// # Errors
+    /// [`SignerError::Cipher`] when the text or the key cannot be, [`SignerError::Unsupported`];
+    /// otherwise whatever hinders the signer.
+    fn encrypt(
+        &self,
+        scheme: Scheme,
+        peer: PublicKey,
+        plaintext: Plaintext,
+    ) -> SignerFuture<'_, String> {
+        drop((scheme, peer, plaintext));
+        Box::pin(std::future::ready(Err(SignerError::Unsupported)))
+    }
+
+    /// Decrypts what the owner of `peer` encrypted for this signer, or this signer for `peer`.
+    /// The text is wiped when dropped.
+    ///
+    /// A signer that only signs need not implement it.
+    ///
+    /// # Errors
+    /// [`SignerError::Cipher`] when the payload cannot be decrypted, [`SignerError::Unsupported`];
+    /// otherwise whatever hinders the signer.
+    fn decrypt(
+        &self,
+        scheme: Scheme,
+        peer: PublicKey,
+        payload: String,
+    ) -> SignerFuture<'_, Plaintext> {
+        drop((scheme, peer, payload));
+        Box::pin(std::future::ready(Err(SignerError::Unsupported)))
+    }
 }
 
-/// Why there is no signature.
+/// Why there is no answer of a signer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignerError {
@@ -59,6 +96,12 @@ pub enum SignerError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// This signer does not encrypt or decrypt.
+    #[error("the signer does not encrypt or decrypt")]
+    Unsupported,
+    /// The text cannot be encrypted or decrypted.
+    #[error(transparent)]
+    Cipher(#[from] CipherError),
 }
 
 impl SignerError {

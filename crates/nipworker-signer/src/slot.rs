@@ -7,7 +7,7 @@ use std::{
 
 use nipworker_protocol::{Event, PublicKey, UnsignedEvent};
 
-use crate::{Signer, SignerError, SignerFuture, verify_event};
+use crate::{Plaintext, Scheme, Signer, SignerError, SignerFuture, verify_event};
 
 /// A shared place for one [`Signer`], empty at first. Clones share it.
 ///
@@ -75,6 +75,36 @@ impl Signer for SignerSlot {
             let signer = signer.ok_or(SignerError::NoSigner)?;
             let event = signer.sign(template.clone()).await?;
             check_answer(&template, event)
+        })
+    }
+
+    fn encrypt(
+        &self,
+        scheme: Scheme,
+        peer: PublicKey,
+        plaintext: Plaintext,
+    ) -> SignerFuture<'_, String> {
+        let signer = self.get();
+        Box::pin(async move {
+            let payload =
+                signer.ok_or(SignerError::NoSigner)?.encrypt(scheme, peer, plaintext).await?;
+            // Whoever publishes it relies on its being encrypted at all.
+            match scheme.check_form(&payload) {
+                Ok(()) => Ok(payload),
+                Err(error) => Err(SignerError::WrongAnswer { reason: error.to_string() }),
+            }
+        })
+    }
+
+    fn decrypt(
+        &self,
+        scheme: Scheme,
+        peer: PublicKey,
+        payload: String,
+    ) -> SignerFuture<'_, Plaintext> {
+        let signer = self.get();
+        Box::pin(async move {
+            signer.ok_or(SignerError::NoSigner)?.decrypt(scheme, peer, payload).await
         })
     }
 }

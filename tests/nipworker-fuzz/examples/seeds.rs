@@ -216,6 +216,7 @@ fn sessions(note: &Event) {
     for (name, lines) in [
         ("polite", format!("[\"EVENT\",\"SUB\",{event}]\n[\"EOSE\",\"SUB\"]\n[\"OK\",\"EVENT-ID\",true,\"\"]\n~[\"EOSE\",\"SUB\"]\n~[\"OK\",\"EVENT-ID\",false,\"blocked: no\"]\n!ca")),
         ("late-auth", "[\"AUTH\",\"one\"]\n[\"CLOSED\",\"SUB\",\"auth-required: who\"]\n[\"OK\",\"EVENT-ID\",false,\"auth-required: who\"]\n[\"AUTH\",\"two\"]\n!s70".to_owned()),
+        ("reconcile", "!reconcile\n[\"NEG-MSG\",\"SUB\",\"61000200\"]\n[\"NEG-ERR\",\"SUB\",\"blocked: no\"]\n!reconcile\n[\"NOTICE\",\"unknown command\"]\n~!reconcile\n!s70".to_owned()),
         ("broken", "{\n[\"EVENT\",\"other\",{}]\n!binary\n[\"EOSE\",\"SUB\"]\n[\"EOSE\",\"SUB\"]\n!lost\n!s3\n!dialled\n[\"EOSE\",\"SUB\"]".to_owned()),
         ("away", "!lost\n~!lost\n!s1\n!refused\n!s2\n~!dialled\n!ob\n!s30\n!dialled\n!s60\n!alive".to_owned()),
         ("lossy", format!("!hold\n[\"EVENT\",\"SUB\",{event}]\n!drop\n!hold\n[\"EVENT\",\"SUB\",{event}]\n!deliver\n!lost\n!s5\n!dialled\n!publish\n!hurry")),

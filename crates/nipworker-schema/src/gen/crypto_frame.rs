@@ -77,6 +77,26 @@ impl<'a> CryptoFrame<'a> {
             .expect("Invalid union table, expected `CryptoMessage::Failed`.")
             .unpack()
       )),
+      CryptoMessage::Encrypt => CryptoMessageT::Encrypt(alloc::boxed::Box::new(
+        self.message_as_encrypt()
+            .expect("Invalid union table, expected `CryptoMessage::Encrypt`.")
+            .unpack()
+      )),
+      CryptoMessage::Encrypted => CryptoMessageT::Encrypted(alloc::boxed::Box::new(
+        self.message_as_encrypted()
+            .expect("Invalid union table, expected `CryptoMessage::Encrypted`.")
+            .unpack()
+      )),
+      CryptoMessage::Decrypt => CryptoMessageT::Decrypt(alloc::boxed::Box::new(
+        self.message_as_decrypt()
+            .expect("Invalid union table, expected `CryptoMessage::Decrypt`.")
+            .unpack()
+      )),
+      CryptoMessage::Decrypted => CryptoMessageT::Decrypted(alloc::boxed::Box::new(
+        self.message_as_decrypted()
+            .expect("Invalid union table, expected `CryptoMessage::Decrypted`.")
+            .unpack()
+      )),
       _ => CryptoMessageT::NONE,
     };
     CryptoFrameT {
@@ -204,6 +224,62 @@ impl<'a> CryptoFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_encrypt(&self) -> Option<Encrypt<'a>> {
+    if self.message_type() == CryptoMessage::Encrypt {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Encrypt::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_encrypted(&self) -> Option<Encrypted<'a>> {
+    if self.message_type() == CryptoMessage::Encrypted {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Encrypted::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_decrypt(&self) -> Option<Decrypt<'a>> {
+    if self.message_type() == CryptoMessage::Decrypt {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Decrypt::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_decrypted(&self) -> Option<Decrypted<'a>> {
+    if self.message_type() == CryptoMessage::Decrypted {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Decrypted::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for CryptoFrame<'_> {
@@ -222,6 +298,10 @@ impl ::flatbuffers::Verifiable for CryptoFrame<'_> {
           CryptoMessage::GetPublicKey => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<GetPublicKey>>("CryptoMessage::GetPublicKey", pos),
           CryptoMessage::PublicKeyIs => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<PublicKeyIs>>("CryptoMessage::PublicKeyIs", pos),
           CryptoMessage::Failed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Failed>>("CryptoMessage::Failed", pos),
+          CryptoMessage::Encrypt => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Encrypt>>("CryptoMessage::Encrypt", pos),
+          CryptoMessage::Encrypted => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Encrypted>>("CryptoMessage::Encrypted", pos),
+          CryptoMessage::Decrypt => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Decrypt>>("CryptoMessage::Decrypt", pos),
+          CryptoMessage::Decrypted => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Decrypted>>("CryptoMessage::Decrypted", pos),
           _ => Ok(()),
         }
      })?
@@ -328,6 +408,34 @@ impl ::core::fmt::Debug for CryptoFrame<'_> {
         },
         CryptoMessage::Failed => {
           if let Some(x) = self.message_as_failed() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CryptoMessage::Encrypt => {
+          if let Some(x) = self.message_as_encrypt() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CryptoMessage::Encrypted => {
+          if let Some(x) = self.message_as_encrypted() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CryptoMessage::Decrypt => {
+          if let Some(x) = self.message_as_decrypt() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CryptoMessage::Decrypted => {
+          if let Some(x) = self.message_as_decrypted() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CRYPTO_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CRYPTO_MESSAGE: u8 = 7;
+pub const ENUM_MAX_CRYPTO_MESSAGE: u8 = 11;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CRYPTO_MESSAGE: [CryptoMessage; 8] = [
+pub const ENUM_VALUES_CRYPTO_MESSAGE: [CryptoMessage; 12] = [
   CryptoMessage::NONE,
   CryptoMessage::VerifyBatch,
   CryptoMessage::Verdicts,
@@ -17,6 +17,10 @@ pub const ENUM_VALUES_CRYPTO_MESSAGE: [CryptoMessage; 8] = [
   CryptoMessage::GetPublicKey,
   CryptoMessage::PublicKeyIs,
   CryptoMessage::Failed,
+  CryptoMessage::Encrypt,
+  CryptoMessage::Encrypted,
+  CryptoMessage::Decrypt,
+  CryptoMessage::Decrypted,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -32,9 +36,13 @@ impl CryptoMessage {
   pub const GetPublicKey: Self = Self(5);
   pub const PublicKeyIs: Self = Self(6);
   pub const Failed: Self = Self(7);
+  pub const Encrypt: Self = Self(8);
+  pub const Encrypted: Self = Self(9);
+  pub const Decrypt: Self = Self(10);
+  pub const Decrypted: Self = Self(11);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 7;
+  pub const ENUM_MAX: u8 = 11;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::VerifyBatch,
@@ -44,6 +52,10 @@ impl CryptoMessage {
     Self::GetPublicKey,
     Self::PublicKeyIs,
     Self::Failed,
+    Self::Encrypt,
+    Self::Encrypted,
+    Self::Decrypt,
+    Self::Decrypted,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -56,6 +68,10 @@ impl CryptoMessage {
       Self::GetPublicKey => Some("GetPublicKey"),
       Self::PublicKeyIs => Some("PublicKeyIs"),
       Self::Failed => Some("Failed"),
+      Self::Encrypt => Some("Encrypt"),
+      Self::Encrypted => Some("Encrypted"),
+      Self::Decrypt => Some("Decrypt"),
+      Self::Decrypted => Some("Decrypted"),
       _ => None,
     }
   }
@@ -123,6 +139,10 @@ pub enum CryptoMessageT {
   GetPublicKey(alloc::boxed::Box<GetPublicKeyT>),
   PublicKeyIs(alloc::boxed::Box<PublicKeyIsT>),
   Failed(alloc::boxed::Box<FailedT>),
+  Encrypt(alloc::boxed::Box<EncryptT>),
+  Encrypted(alloc::boxed::Box<EncryptedT>),
+  Decrypt(alloc::boxed::Box<DecryptT>),
+  Decrypted(alloc::boxed::Box<DecryptedT>),
 }
 impl Default for CryptoMessageT {
   fn default() -> Self {
@@ -140,6 +160,10 @@ impl CryptoMessageT {
       Self::GetPublicKey(_) => CryptoMessage::GetPublicKey,
       Self::PublicKeyIs(_) => CryptoMessage::PublicKeyIs,
       Self::Failed(_) => CryptoMessage::Failed,
+      Self::Encrypt(_) => CryptoMessage::Encrypt,
+      Self::Encrypted(_) => CryptoMessage::Encrypted,
+      Self::Decrypt(_) => CryptoMessage::Decrypt,
+      Self::Decrypted(_) => CryptoMessage::Decrypted,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -152,6 +176,10 @@ impl CryptoMessageT {
       Self::GetPublicKey(v) => Some(v.pack(fbb).as_union_value()),
       Self::PublicKeyIs(v) => Some(v.pack(fbb).as_union_value()),
       Self::Failed(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Encrypt(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Encrypted(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Decrypt(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Decrypted(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned VerifyBatchT, setting the union to NONE.
@@ -300,5 +328,89 @@ impl CryptoMessageT {
   /// If the union variant matches, return a mutable reference to the FailedT.
   pub fn as_failed_mut(&mut self) -> Option<&mut FailedT> {
     if let Self::Failed(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned EncryptT, setting the union to NONE.
+  pub fn take_encrypt(&mut self) -> Option<alloc::boxed::Box<EncryptT>> {
+    if let Self::Encrypt(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Encrypt(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the EncryptT.
+  pub fn as_encrypt(&self) -> Option<&EncryptT> {
+    if let Self::Encrypt(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the EncryptT.
+  pub fn as_encrypt_mut(&mut self) -> Option<&mut EncryptT> {
+    if let Self::Encrypt(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned EncryptedT, setting the union to NONE.
+  pub fn take_encrypted(&mut self) -> Option<alloc::boxed::Box<EncryptedT>> {
+    if let Self::Encrypted(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Encrypted(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the EncryptedT.
+  pub fn as_encrypted(&self) -> Option<&EncryptedT> {
+    if let Self::Encrypted(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the EncryptedT.
+  pub fn as_encrypted_mut(&mut self) -> Option<&mut EncryptedT> {
+    if let Self::Encrypted(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned DecryptT, setting the union to NONE.
+  pub fn take_decrypt(&mut self) -> Option<alloc::boxed::Box<DecryptT>> {
+    if let Self::Decrypt(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Decrypt(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the DecryptT.
+  pub fn as_decrypt(&self) -> Option<&DecryptT> {
+    if let Self::Decrypt(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the DecryptT.
+  pub fn as_decrypt_mut(&mut self) -> Option<&mut DecryptT> {
+    if let Self::Decrypt(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned DecryptedT, setting the union to NONE.
+  pub fn take_decrypted(&mut self) -> Option<alloc::boxed::Box<DecryptedT>> {
+    if let Self::Decrypted(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Decrypted(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the DecryptedT.
+  pub fn as_decrypted(&self) -> Option<&DecryptedT> {
+    if let Self::Decrypted(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the DecryptedT.
+  pub fn as_decrypted_mut(&mut self) -> Option<&mut DecryptedT> {
+    if let Self::Decrypted(v) = self { Some(v.as_mut()) } else { None }
   }
 }

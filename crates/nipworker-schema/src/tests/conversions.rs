@@ -71,3 +71,25 @@ fn a_letter_that_comes_twice_is_refused_and_not_merged() {
     let result = Filter::try_from(with_tag_letters(b"ete"));
     assert_eq!(result, Err(EdgeError::RepeatedLetter { letter: 'e' }));
 }
+
+/// RUSTSEC-2026-0225: `Debug` printed secrets.
+#[test]
+fn private_texts_are_shown_neither_by_messages_nor_by_their_readers() {
+    const TEXT: &str = "nobody-shall-see";
+    let peer = Bytes32T { bytes: [1; 32] };
+    let (plaintext, payload) = (TEXT.to_owned(), TEXT.to_owned());
+    let messages: [CryptoMessageT; 4] = [
+        EncryptT { plaintext: plaintext.clone(), peer: peer.clone(), ..EncryptT::default() }.into(),
+        EncryptedT { payload: payload.clone() }.into(),
+        DecryptT { payload, peer, ..DecryptT::default() }.into(),
+        DecryptedT { plaintext }.into(),
+    ];
+    for message in messages {
+        let edge = CryptoEdge::encode(message.clone());
+        let reader = raw::root_as_crypto_frame(edge.as_bytes()).unwrap();
+        for shown in [format!("{message:?}"), format!("{edge:?}"), format!("{reader:?}")] {
+            assert!(!shown.contains(TEXT), "{shown}");
+        }
+        assert_eq!(edge.decode(), Ok(message));
+    }
+}

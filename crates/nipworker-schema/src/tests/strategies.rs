@@ -242,7 +242,23 @@ pub(super) fn crypto() -> impl Strategy<Value = CryptoMessageT> {
         arm(Just(()), |()| GetPublicKeyT {}),
         arm(bytes32(), |bytes| PublicKeyIsT { pubkey: Bytes32T { bytes } }),
         arm(failed(), |failed| failed),
+        arm((cipher_scheme(), bytes32(), any::<String>()), |(scheme, bytes, plaintext)| EncryptT {
+            scheme,
+            peer: Bytes32T { bytes },
+            plaintext,
+        }),
+        arm(any::<String>(), |payload| EncryptedT { payload }),
+        arm((cipher_scheme(), bytes32(), any::<String>()), |(scheme, bytes, payload)| DecryptT {
+            scheme,
+            peer: Bytes32T { bytes },
+            payload,
+        }),
+        arm(any::<String>(), |plaintext| DecryptedT { plaintext }),
     ])
+}
+
+fn cipher_scheme() -> impl Strategy<Value = CipherScheme> {
+    proptest::sample::select(vec![CipherScheme::Nip44, CipherScheme::Nip04])
 }
 
 pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {

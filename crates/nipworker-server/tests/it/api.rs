@@ -1,5 +1,11 @@
 //! The HTTP API, health and metrics.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -219,4 +225,30 @@ fn a_client_that_does_not_read_its_answer_is_disconnected_and_counted() {
     assert!(rest.len() < 15_000_000, "{} bytes", rest.len());
     let whole = http::post(&daemon.url("/api/v1/query"), "{}");
     assert_eq!(whole.json().as_array().unwrap().len(), 40, "who reads gets everything");
+}
+
+/// RUSTSEC-2026-0229: an authorisation header (NIP-98) of any size was decoded. There is no NIP-98
+/// here; the server refuses such a head before it has all of it.
+#[test]
+fn a_request_head_that_does_not_end_is_refused_while_it_is_still_coming() {
+    const MOST: usize = 1024 * 1024;
+    let daemon = Daemon::start();
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(b"GET /api/v1/status HTTP/1.1\r\nHost: a\r\nAuthorization: Nostr ").unwrap();
+    let piece = [b'A'; 16 * 1024];
+    for _ in 0..MOST / piece.len() {
+        // The daemon may have hung up already.
+        if stream.write_all(&piece).is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert_eq!(http::get(&daemon.url("/healthz")).status, 200);
 }

@@ -2,6 +2,7 @@
 
 mod bolt11;
 mod content_blocks;
+mod encrypted_text;
 mod event_decode;
 mod filter_json;
 mod flatbuffers;
@@ -33,6 +34,11 @@ pub const ALL: &[Target] = &[
     Target { name: "nip19", run: nip19::run, words: &["nostr:", "npub1", "\u{0}\u{20}", "nsec1"] },
     Target { name: "bolt11", run: bolt11::run, words: &["bc", "bcrt", "10u", "p", "2100000000"] },
     Target { name: "flatbuffers", run: flatbuffers::run, words: &[] },
+    Target {
+        name: "encrypted_text",
+        run: encrypted_text::run,
+        words: &["?iv=", "AAAAAAAAAAAAAAAAAAAAAA==", "Ag", "#", "="],
+    },
     Target {
         name: "filter_json",
         run: filter_json::run,

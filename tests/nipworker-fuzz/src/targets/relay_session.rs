@@ -1,15 +1,15 @@
 //! A pool with two relays that may say and do anything at any time.
 //!
 //! One line of the input is one thing that happens. `!` begins what is no frame; every other line
-//! is a frame of the relay, in which `SUB` stands for the newest subscription on the wire and
-//! `EVENT-ID` for the event that was published. A line that begins with `~` concerns the second
+//! is a frame of the relay, in which `SUB` stands for the newest subscription or reconciliation on
+//! the wire and `EVENT-ID` for the event that was published. A line that begins with `~` concerns the second
 //! relay.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use nipworker_relay::{
     ConnectionId, Delivery, DeliveryId, Effect, EventId, Filter, Loss, Now, OpenRequest,
-    PublishRequest, RelayBook, RelayConfig, RelayPool, RelayUrl,
+    PublishRequest, ReconcileRequest, RelayBook, RelayConfig, RelayPool, RelayUrl,
     transport::{Incoming, Outgoing, TransportError},
 };
 
@@ -42,6 +42,8 @@ struct World {
     delivered: usize,
     asked: usize,
     answered: usize,
+    reconciling: usize,
+    reconciled: usize,
 }
 
 #[derive(Default)]
@@ -72,6 +74,8 @@ impl World {
             delivered: 0,
             asked: 0,
             answered: 0,
+            reconciling: 0,
+            reconciled: 0,
         };
         world.perform(effects, 0);
         for which in 0..2 {
@@ -107,6 +111,7 @@ impl World {
             Some("drop") => self.hand_on(true),
             Some("deliver") => self.hand_on(false),
             Some("publish") => self.publish(),
+            Some("reconcile") => self.reconcile(which),
             Some("hurry") => {
                 let effects = self.pool.hurry(self.now(), Duration::from_secs(1));
                 self.perform(effects, 0);
@@ -130,7 +135,7 @@ impl World {
             subscription: name.to_owned(),
             filters: vec![Filter::new().kinds([1]).limit(5)],
             relays: Vec::new(),
-            close_on_eose: name.len() % 2 == 0,
+            close_on_eose: name.len().is_multiple_of(2),
             deadline: None,
         };
         if let Ok((_, effects)) = self.pool.open(self.now(), request) {
@@ -143,6 +148,22 @@ impl World {
         let request = PublishRequest { event: EVENT, json, relays: Vec::new(), deadline: None };
         if let Ok((_, effects)) = self.pool.publish(self.now(), request) {
             self.asked += 1;
+            self.perform(effects, 0);
+        }
+    }
+
+    fn reconcile(&mut self, which: usize) {
+        let request = ReconcileRequest {
+            // A name of its own: who takes the name of another takes its place.
+            name: format!("reconciliation {}", self.reconciling),
+            relay: self.relays[which].clone(),
+            filter: Filter::new().kinds([1]),
+            held: vec![(1_700_000_000, EVENT)],
+            idle: None,
+            deadline: None,
+        };
+        if let Ok((_, effects)) = self.pool.reconcile(self.now(), request) {
+            self.reconciling += 1;
             self.perform(effects, 0);
         }
     }
@@ -211,7 +232,9 @@ impl World {
                     link.unwritten += 1;
                     if let Outgoing::Text(text) = frame {
                         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
-                        if let Some(rest) = text.strip_prefix("[\"REQ\",\"") {
+                        let named = ["[\"REQ\",\"", "[\"NEG-OPEN\",\""];
+                        let named = named.iter().find_map(|start| text.strip_prefix(start));
+                        if let Some(rest) = named {
                             link.wire = rest.split('"').next().unwrap().to_owned();
                         }
                     }
@@ -238,6 +261,7 @@ impl World {
                     assert_eq!(receipts.len(), self.relays.len(), "one receipt for each relay");
                     self.answered += 1;
                 }
+                Effect::Reconciled { .. } => self.reconciled += 1,
             }
         }
         for (relay, connection) in written {
@@ -275,13 +299,15 @@ impl World {
         assert!(self.delivered <= self.sent, "more was handed on than came");
     }
 
-    /// Whatever happened, every publish has its receipts once the longest wait is over.
+    /// Whatever happened, every publish has its receipts and every reconciliation its end once the
+    /// longest wait is over.
     fn end(&mut self) {
         self.hand_on(false);
         for _ in 0..4 {
             self.wait(Duration::from_secs(400));
         }
         assert_eq!(self.answered, self.asked, "a publish was never answered");
+        assert_eq!(self.reconciled, self.reconciling, "a reconciliation never ended");
         assert_eq!(self.book.unanswered_publishes(), 0);
         let effects = self.pool.shut_down(self.now());
         self.perform(effects, 0);

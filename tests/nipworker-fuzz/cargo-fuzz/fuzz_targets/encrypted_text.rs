@@ -1,0 +1,7 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    (nipworker_fuzz::targets::find("encrypted_text").expect("the target is in the list").run)(
+        bytes,
+    );
+});
