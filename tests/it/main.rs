@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod chaos;
+mod churn;
 mod cycles;
 mod daemon;
 mod garbage;
 mod gateway;
 mod mine;
 mod outbox;
+mod partition;
 mod peers_agree;
 mod query;
+mod real_relays;
 mod relays;

@@ -5,6 +5,7 @@
 //! started it, also when that test panics. Nothing is skipped when a peer is missing: the test
 //! fails and says which command installs it.
 
+pub mod cable;
 pub mod cost;
 pub mod daemon;
 pub mod events;
@@ -15,5 +16,6 @@ pub mod place;
 pub mod process;
 pub mod relay;
 pub mod socket;
+pub mod staged;
 pub mod turn;
 pub mod wait;

@@ -24,6 +24,18 @@ pub async fn eventually<T>(
     }
 }
 
+/// As [`eventually`], for a condition that is looked at without waiting.
+///
+/// # Panics
+/// As [`eventually`].
+pub async fn until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < within, "waited {within:?} in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 /// As [`eventually`], without a runtime.
 ///
 /// # Panics

@@ -122,6 +122,8 @@ counters! {
     notices,
     /// Ends of stored events.
     eoses,
+    /// Ends of stored events that came again for the same REQ.
+    repeated_eoses,
     /// Milliseconds from the last answered REQ to its end of stored events.
     eose_latency_ms,
     /// Subscriptions that were not answered before the deadline or the first failed attempt, or

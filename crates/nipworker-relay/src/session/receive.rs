@@ -153,7 +153,10 @@ impl RelaySession {
     fn end_of_stored(&mut self, now: Now, wire: &str, out: &mut Out) {
         let Some(name) = self.wire.get(wire).cloned() else { return };
         let Some(subscription) = self.subscriptions.get_mut(&name) else { return };
-        let Some(asked) = subscription.completed(now) else { return };
+        let Some(asked) = subscription.completed(now) else {
+            self.stats.repeated_eoses.increment();
+            return;
+        };
         let first = std::mem::replace(&mut subscription.told, Told::Answer) != Told::Answer;
         let close = subscription.close_on_eose;
         self.stats.eoses.increment();
