@@ -6,6 +6,7 @@
 //!
 //! * [`Event`], [`UnsignedEvent`], [`Verified`]: the data and the proof that it was checked;
 //! * [`EventReader`], [`EventText`]: an event's JSON text, read where it stands;
+//! * [`packed`]: an event as one run of bytes, read in place, stored and sent as it is;
 //! * [`EventId`], [`PublicKey`], [`Signature`]: fixed-size bytes, lower-case hex as text;
 //! * [`Filter`]: what a subscription asks for, and whether an event answers it;
 //! * [`ClientMessage`], [`RelayMessage`]: the frames of NIP-01, 42 and 45; [`EventFrame`]: one
@@ -32,6 +33,7 @@ mod event;
 mod filter;
 mod kind;
 mod message;
+pub mod packed;
 mod relay_url;
 mod tag;
 mod text;
@@ -45,6 +47,7 @@ pub use message::{
     ClientMessage, EventFrame, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,
     SUBSCRIPTION_ID_MAX_CHARS,
 };
+pub use packed::{EventView, PackedError, PackedEvent, PackedEvents};
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use tag::Tag;
 pub use text::{EventReader, EventText};

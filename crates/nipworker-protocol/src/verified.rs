@@ -29,6 +29,11 @@ impl<T> Verified<T> {
         Self(value)
     }
 
+    /// The same thing in another form, which is verified because this one is.
+    pub(crate) fn map_ref<U>(&self, form: impl FnOnce(&T) -> U) -> Verified<U> {
+        Verified(form(&self.0))
+    }
+
     /// The value itself, giving up the proof.
     pub fn into_inner(self) -> T {
         self.0
