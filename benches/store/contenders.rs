@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nipworker_protocol::{Event, Filter, Verified};
+use nipworker_protocol::{Event, Filter, PackedEvent, Verified};
 use nipworker_store::{EventStore, KvStore, MemoryKv, PageRequest};
 use nipworker_store_redb::{CACHE_BYTES_DEFAULT, RedbOptions, open_store};
 use nostr_database::NostrDatabase;
@@ -17,14 +17,14 @@ pub(crate) const CACHE_MIB_DEFAULT: usize = CACHE_BYTES_DEFAULT / 1024 / 1024;
 
 /// One event in the form of each family of stores, made before any clock runs.
 pub(crate) struct Prepared {
-    pub(crate) ours: Verified<Event>,
+    pub(crate) ours: Verified<PackedEvent>,
     theirs: nostr::event::Event,
 }
 
 impl Prepared {
     pub(crate) fn new(event: Verified<Event>) -> Self {
         let theirs = serde_json::from_str(&event.to_json()).unwrap();
-        Self { ours: event, theirs }
+        Self { ours: event.pack(), theirs }
     }
 }
 
@@ -111,7 +111,7 @@ struct Ours {
 }
 
 impl Ours {
-    fn page(&self, asked: &Asked, now: i64) -> Vec<Verified<Event>> {
+    fn page(&self, asked: &Asked, now: i64) -> Vec<Verified<PackedEvent>> {
         let page = self
             .store
             .query(std::slice::from_ref(&asked.ours), &PageRequest::default(), now)
@@ -129,7 +129,7 @@ impl Contender for Ours {
     fn put(&mut self, batch: &[Prepared], now: i64) -> usize {
         // The cache worker has its events in one piece already.
         let events: Vec<_> = batch.iter().map(|event| event.ours.clone()).collect();
-        let outcomes = self.store.put_batch(&events, now).unwrap();
+        let outcomes = self.store.put_packed(&events, now).unwrap();
         outcomes.iter().filter(|outcome| outcome.is_kept()).count()
     }
 
@@ -138,7 +138,10 @@ impl Contender for Ours {
     }
 
     fn answer(&self, asked: &Asked, now: i64) -> Answer {
-        self.page(asked, now).iter().map(|event| (event.created_at, *event.id.as_bytes())).collect()
+        self.page(asked, now)
+            .iter()
+            .map(|event| (event.view().created_at(), *event.view().id().as_bytes()))
+            .collect()
     }
 
     fn count(&self, asked: &Asked, now: i64) -> u64 {

@@ -40,7 +40,7 @@ pub(crate) fn run(
         if events.is_empty() {
             break;
         }
-        events.iter().for_each(|event| survey.add(&event.ours));
+        events.iter().for_each(|event| survey.add(&event.ours.to_event()));
         let mut order: Vec<usize> = (0..contenders.len()).collect();
         if turn % 2 == 1 {
             order.reverse();

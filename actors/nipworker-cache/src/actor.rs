@@ -9,8 +9,8 @@ use nipworker_schema::{
     StoredCountT, StoredReconciledT, SweepExpiredT, SweptT,
 };
 use nipworker_store::{
-    Attestation, CursorMemo, Event, EventId, EventStore, Filter, PageRequest, Position, StoreError,
-    Verified,
+    Attestation, CursorMemo, EventId, EventStore, Filter, PackedEvent, PackedEvents, PageRequest,
+    Position, StoreError, Verified,
 };
 use nipworker_supervision::prelude::*;
 
@@ -185,22 +185,32 @@ fn receipts_limit(timeout_ms: u64, publish_deadline: Duration) -> Duration {
 }
 
 /// Only verified events come over this edge.
-fn verified(event: impl Into<Event>) -> Verified {
-    Verified::attest(event.into(), Attestation::FromEdge)
+fn verified<T>(event: T) -> Verified<T> {
+    Verified::attest(event, Attestation::FromEdge)
+}
+
+fn unpacked(events: Vec<u8>) -> Result<Vec<Verified<PackedEvent>>, Refusal> {
+    PackedEvents::read(events)
+        .map(|event| {
+            event
+                .map(verified)
+                .map_err(|error| Refusal::new(FailureCode::Invalid, error.to_string()))
+        })
+        .collect()
 }
 
 impl CacheActor {
     fn persist(&self, request: PersistT, ctx: &mut Context<Self>) -> Answer {
-        let events: Vec<_> = request.events.into_iter().map(verified).collect();
+        let events = unpacked(request.events)?;
         let outcomes = self
             .parts
             .store
-            .put_batch(&events, self.now())
+            .put_packed(&events, self.now())
             .map_err(|error| self.refusal(error, ctx))?;
         let outcomes = events
             .iter()
             .zip(&outcomes)
-            .map(|(event, outcome)| outcome_table(&event.id, outcome))
+            .map(|(event, outcome)| outcome_table(&event.view().id(), outcome))
             .collect();
         Ok(CacheEdge::encode(PersistedT { outcomes }))
     }
@@ -235,10 +245,9 @@ impl CacheActor {
             let delivered = skip.saturating_add(page.events.len() as u64);
             self.cursors.remember(&filters, next, delivered);
         }
-        Ok(CacheEdge::encode(PageT {
-            events: page.events.into_iter().map(|event| event.into_inner().into()).collect(),
-            more: page.next.is_some(),
-        }))
+        let mut events = PackedEvents::new();
+        page.events.iter().for_each(|event| events.push(event.as_bytes()));
+        Ok(CacheEdge::encode(PageT { events: events.into_bytes(), more: page.next.is_some() }))
     }
 
     fn count_stored(&self, request: CountStoredT, ctx: &mut Context<Self>) -> Answer {
@@ -267,7 +276,7 @@ impl CacheActor {
         ctx: &mut Context<Self>,
     ) -> ResponseFuture<CacheEdge> {
         let StoreAndSendT { event, relays, use_relays, timeout_ms } = request;
-        let event = verified(event);
+        let event: Verified = verified(event.into());
         let stored = self.parts.store.put_batch(std::slice::from_ref(&event), self.now());
         let outcome = match stored.map(|outcomes| outcomes.into_iter().next()) {
             Ok(Some(outcome)) => outcome,

@@ -20,8 +20,8 @@ use nipworker_schema::{
     ReqClosedT, ReqOpenedT, StopAskingT, StoreAndSendT, SweepExpiredT,
 };
 use nipworker_store::{
-    CheckReport, EventStore, KvError, KvStore, MemoryKv, Page, PageRequest, PutOutcome, StoreError,
-    StoreStats,
+    CheckReport, EventStore, KvError, KvStore, MemoryKv, PackedEvent, PackedEvents, Page,
+    PageRequest, PutOutcome, StoreError, StoreStats,
     conformance::samples::{self, NOW, note},
 };
 use nipworker_supervision::{Exit, Fault, prelude::*};
@@ -33,13 +33,18 @@ struct Trapped {
 }
 
 impl EventStore for Trapped {
-    fn put_batch(&self, events: &[Verified], now: i64) -> Result<Vec<PutOutcome>, StoreError> {
-        assert!(events.iter().all(|event| event.content != "poison"), "injected: poison");
+    fn put_packed(
+        &self,
+        events: &[Verified<PackedEvent>],
+        now: i64,
+    ) -> Result<Vec<PutOutcome>, StoreError> {
+        let poisoned = events.iter().any(|event| event.view().content() == "poison");
+        assert!(!poisoned, "injected: poison");
         if self.disk_is_broken.swap(false, Ordering::SeqCst) {
             let source = std::io::Error::other("broken disk");
             return Err(KvError::Io { during: "committing", source }.into());
         }
-        self.store.put_batch(events, now)
+        self.store.put_packed(events, now)
     }
 
     fn query(&self, f: &[Filter], p: &PageRequest, now: i64) -> Result<Page, StoreError> {
@@ -50,7 +55,7 @@ impl EventStore for Trapped {
         self.store.count(filters, now)
     }
 
-    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified>, StoreError> {
+    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<PackedEvent>>, StoreError> {
         self.store.get(id, now)
     }
 
@@ -61,7 +66,7 @@ impl EventStore for Trapped {
     fn for_each_oldest_first(
         &self,
         now: i64,
-        visit: &mut dyn FnMut(Verified) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Verified<PackedEvent>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.store.for_each_oldest_first(now, visit)
     }
@@ -238,15 +243,19 @@ fn quiet_panics() {
 }
 
 fn persist(events: &[Verified]) -> PersistT {
-    PersistT { events: events.iter().map(|event| (&**event).into()).collect() }
+    PersistT { events: events.iter().map(|event| &**event).collect::<PackedEvents>().into_bytes() }
 }
 
 fn everything() -> QueryPageT {
     QueryPageT { filters: vec![Filter::new().into()], ..QueryPageT::default() }
 }
 
+fn rows(page: &PageT) -> Vec<Event> {
+    PackedEvents::read(page.events.clone()).map(|event| event.unwrap().to_event()).collect()
+}
+
 fn ids(page: &PageT) -> Vec<EventId> {
-    page.events.iter().map(|event| EventId::from(&event.id)).collect()
+    rows(page).iter().map(|event| event.id).collect()
 }
 
 fn publish(event: &Verified, relays: &[&str], use_relays: bool) -> StoreAndSendT {
@@ -280,8 +289,7 @@ fn what_is_persisted_is_queried_counted_and_swept() {
     );
     let page = system.page(everything());
     assert!(!page.more);
-    let events: Vec<Event> = page.events.into_iter().map(Event::from).collect();
-    assert_eq!(events, [mortal.into_inner(), kept.into_inner()]);
+    assert_eq!(rows(&page), [mortal.into_inner(), kept.into_inner()]);
     let count = CountStoredT { filters: vec![Filter::new().tag('t', ["ü"]).into()] };
     assert!(matches!(system.ask(count), CacheMessageT::StoredCount(count) if count.count == 1));
     let sweep = |now| system.ask(SweepExpiredT { now });
@@ -300,7 +308,7 @@ fn pages_join_without_gap_or_repetition_and_keep_each_filters_limit() {
     let two = vec![Filter::new().authors([samples::author(0)]).limit(4), Filter::new().limit(9)];
     for filters in [one, two] {
         let direct = system.store.query(&filters, &PageRequest::default(), NOW).unwrap();
-        let expected: Vec<_> = direct.events.iter().map(|event| event.id).collect();
+        let expected: Vec<_> = direct.unpack().iter().map(|event| event.id).collect();
         let mut found = Vec::new();
         let mut request = QueryPageT {
             filters: filters.iter().map(Into::into).collect(),
@@ -309,11 +317,12 @@ fn pages_join_without_gap_or_repetition_and_keep_each_filters_limit() {
         };
         loop {
             let page = system.page(request.clone());
-            assert!(page.events.len() <= 3);
+            let rows = rows(&page);
+            assert!(rows.len() <= 3);
             found.extend(ids(&page));
-            let (Some(last), true) = (page.events.last(), page.more) else { break };
+            let (Some(last), true) = (rows.last(), page.more) else { break };
             request.after_created_at = Some(last.created_at);
-            request.after_id = Some(last.id.clone());
+            request.after_id = Some(last.id.into());
             request.skip = found.len() as u64;
         }
         assert_eq!(found, expected);

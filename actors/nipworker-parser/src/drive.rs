@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use nipworker_pipeline::{
     Claim, Hub, Progress, ReplayCursor,
-    protocol::{Attestation, Event, Verified},
+    protocol::{Attestation, PackedError, PackedEvents, Verified},
 };
 use nipworker_schema::{
     AskRelaysT, CacheMessageT, FailedT, FailureCode, FilterT, PageT, QueryPageT, RelaysAskedT,
@@ -88,10 +88,10 @@ impl Driver {
             let cursor = hub.cursor(id, self.claim).ok_or_else(ended)?;
             let page = self.page(shared, cursor).await?;
             let is_last = !page.more || page.events.is_empty();
-            let rows = page
-                .events
-                .into_iter()
-                .map(|row| Verified::attest(Event::from(row), Attestation::FromStore));
+            let rows = PackedEvents::read(page.events)
+                .map(|row| Ok(Verified::attest(row?.to_event(), Attestation::FromStore)))
+                .collect::<Result<Vec<_>, PackedError>>()
+                .map_err(|error| failed(FailureCode::Worker, error, false))?;
             self.done.cached += hub.cache_page(id, self.claim, rows).ok_or_else(ended)? as u64;
             if is_last {
                 return if hub.cache_done(id, self.claim) { Ok(()) } else { Err(ended()) };

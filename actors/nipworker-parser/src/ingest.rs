@@ -7,7 +7,7 @@ use nipworker_pipeline::{
     protocol::{Event, Filter, Verified},
 };
 use nipworker_schema::{
-    EventBatchT, EventT, FailedT, FailureCode, IngestMessageT, IngestedT, PutOutcomeT, PutStatus,
+    EventBatchT, FailedT, FailureCode, IngestMessageT, IngestedT, PutOutcomeT, PutStatus,
 };
 use tokio::time::timeout;
 
@@ -89,8 +89,7 @@ pub(crate) async fn store(
     shared: &Shared,
     genuine: &[Genuine],
 ) -> Result<Vec<PutOutcomeT>, FailedT> {
-    let events: Vec<EventT> =
-        genuine.iter().map(|genuine| EventT::from(&**genuine.event)).collect();
+    let events: Vec<_> = genuine.iter().map(|genuine| genuine.event.pack()).collect();
     let outcomes =
         if events.is_empty() { Vec::new() } else { shared.neighbours.persist(&events).await? };
     for (genuine, outcome) in genuine.iter().zip(&outcomes) {

@@ -4,9 +4,12 @@
 use std::{cell::Cell, time::Duration};
 
 use actix::Message;
-use nipworker_pipeline::{Candidate, Verdict};
+use nipworker_pipeline::{
+    Candidate, Verdict,
+    protocol::{PackedEvent, PackedEvents, Verified},
+};
 use nipworker_schema::{
-    CacheEdge, CacheMessageT, CryptoEdge, CryptoMessageT, EdgeError, EventT, FailedT, FailureCode,
+    CacheEdge, CacheMessageT, CryptoEdge, CryptoMessageT, EdgeError, FailedT, FailureCode,
     PersistT, PutOutcomeT, PutStatus, SignedIdT, VerifyBatchT,
 };
 use nipworker_supervision::{AskError, Recipient};
@@ -15,6 +18,9 @@ use crate::{
     config::{MAX_BAD_ITEMS, ParserConfig},
     convert::failed,
 };
+
+/// What the cache is given.
+type Packed = Verified<PackedEvent>;
 
 pub(crate) struct Neighbours {
     crypto: Recipient<CryptoEdge>,
@@ -153,18 +159,18 @@ impl Neighbours {
     }
 
     /// Has events stored: one outcome for each in order.
-    pub(crate) async fn persist(&self, events: &[EventT]) -> Result<Vec<PutOutcomeT>, FailedT> {
+    pub(crate) async fn persist(&self, events: &[Packed]) -> Result<Vec<PutOutcomeT>, FailedT> {
         let quarantine =
             |reason| PutOutcomeT { status: PutStatus::Failed, reason, ..PutOutcomeT::default() };
         let attempts = Cell::new(0_usize);
-        let ask = async |events: &[EventT]| {
+        let ask = async |events: &[Packed]| {
             attempts.set(attempts.get() + 1);
             self.persist_once(events).await
         };
         let mut outcomes = isolate(events, ask, quarantine).await?;
         let is_repeated = attempts.get() > 1;
         for (event, outcome) in events.iter().zip(&mut outcomes) {
-            outcome.id = event.id.clone();
+            outcome.id = event.view().id().into();
             if is_repeated && outcome.status == PutStatus::Duplicate {
                 outcome.reason =
                     "already stored, perhaps by an earlier attempt of this request".to_owned();
@@ -173,8 +179,10 @@ impl Neighbours {
         Ok(outcomes)
     }
 
-    async fn persist_once(&self, events: &[EventT]) -> Result<Vec<PutOutcomeT>, Trouble> {
-        let request = CacheEdge::encode(PersistT { events: events.to_vec() });
+    async fn persist_once(&self, events: &[Packed]) -> Result<Vec<PutOutcomeT>, Trouble> {
+        let mut packed = PackedEvents::new();
+        events.iter().for_each(|event| packed.push(event.as_bytes()));
+        let request = CacheEdge::encode(PersistT { events: packed.into_bytes() });
         match self.cache_once(request, self.cache_deadline).await? {
             CacheMessageT::Persisted(persisted) => Ok(persisted.outcomes),
             _ => Err(unexpected("cache did not answer with outcomes")),

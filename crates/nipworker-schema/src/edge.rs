@@ -7,9 +7,6 @@ use flatbuffers::{FlatBufferBuilder, InvalidFlatbuffer, VerifierOptions};
 
 use crate::{EdgeError, FailedT, FailureCode, generated};
 
-/// Version of every edge that this crate writes and reads.
-pub const EDGE_VERSION: u16 = 1;
-
 /// Bytes of a FlatBuffers root offset and file identifier: what every message begins with.
 const HEADER_BYTES: usize = 8;
 
@@ -57,7 +54,7 @@ fn failure(code: FailureCode, reason: impl Into<String>, transient: bool) -> Fai
 macro_rules! edge {
     (
         $(#[$doc:meta])*
-        $edge:ident: $message:ident in $frame:ident / $frame_t:ident, $identifier:ident;
+        $edge:ident: $message:ident in $frame:ident / $frame_t:ident, $identifier:ident, $version:literal;
         $($member:ident($table:ident)),+ $(,)?
     ) => {
         $(#[$doc])*
@@ -71,6 +68,9 @@ macro_rules! edge {
             /// The four bytes by which messages of this edge are known.
             pub const IDENTIFIER: &'static str = generated::$identifier;
 
+            /// The version of the edge that this crate writes, and the only one that it reads.
+            pub const VERSION: u16 = $version;
+
             /// Writes a message: the union itself or one of its tables. An empty union is
             /// written as a failure with code `Invalid`, so that the other side learns of it.
             ///
@@ -83,7 +83,7 @@ macro_rules! edge {
                     }
                     message => message,
                 };
-                let frame = generated::$frame_t { version: EDGE_VERSION, message };
+                let frame = generated::$frame_t { version: Self::VERSION, message };
                 let mut builder = FlatBufferBuilder::with_capacity(FIRST_CAPACITY_BYTES);
                 let root = frame.pack(&mut builder);
                 builder.finish(root, Some(Self::IDENTIFIER));
@@ -103,9 +103,9 @@ macro_rules! edge {
                     &self.0,
                 )
                 .map_err(malformed)?;
-                if frame.version() != EDGE_VERSION {
+                if frame.version() != Self::VERSION {
                     return Err(EdgeError::Version {
-                        expected: EDGE_VERSION,
+                        expected: Self::VERSION,
                         got: frame.version(),
                     });
                 }
@@ -161,7 +161,7 @@ macro_rules! edge {
 
 edge! {
     /// A message between client and parser.
-    ClientEdge: ClientMessageT in ClientFrame / ClientFrameT, CLIENT_FRAME_IDENTIFIER;
+    ClientEdge: ClientMessageT in ClientFrame / ClientFrameT, CLIENT_FRAME_IDENTIFIER, 1;
     Subscribe(SubscribeT), Subscribed(SubscribedT), Unsubscribe(UnsubscribeT),
     Unsubscribed(UnsubscribedT), Publish(PublishT), Published(PublishedT), Import(ImportT),
     Imported(ImportedT), Count(CountT), Counted(CountedT), Failed(FailedT), Reconcile(ReconcileT),
@@ -170,7 +170,7 @@ edge! {
 
 edge! {
     /// A message from connections to parser, or its answer.
-    IngestEdge: IngestMessageT in IngestFrame / IngestFrameT, INGEST_FRAME_IDENTIFIER;
+    IngestEdge: IngestMessageT in IngestFrame / IngestFrameT, INGEST_FRAME_IDENTIFIER, 1;
     EventBatch(EventBatchT), EndOfStored(EndOfStoredT), SubscriptionClosed(SubscriptionClosedT),
     RelayNotice(RelayNoticeT), RelayUnavailable(RelayUnavailableT), Ingested(IngestedT),
     Failed(FailedT),
@@ -178,7 +178,7 @@ edge! {
 
 edge! {
     /// A message between parser and crypto.
-    CryptoEdge: CryptoMessageT in CryptoFrame / CryptoFrameT, CRYPTO_FRAME_IDENTIFIER;
+    CryptoEdge: CryptoMessageT in CryptoFrame / CryptoFrameT, CRYPTO_FRAME_IDENTIFIER, 1;
     VerifyBatch(VerifyBatchT), Verdicts(VerdictsT), Sign(SignT), Signed(SignedT),
     GetPublicKey(GetPublicKeyT), PublicKeyIs(PublicKeyIsT), Failed(FailedT),
     Encrypt(EncryptT), Encrypted(EncryptedT), Decrypt(DecryptT), Decrypted(DecryptedT),
@@ -186,7 +186,7 @@ edge! {
 
 edge! {
     /// A message between parser and cache: persist and query on one channel.
-    CacheEdge: CacheMessageT in CacheFrame / CacheFrameT, CACHE_FRAME_IDENTIFIER;
+    CacheEdge: CacheMessageT in CacheFrame / CacheFrameT, CACHE_FRAME_IDENTIFIER, 2;
     Persist(PersistT), Persisted(PersistedT), QueryPage(QueryPageT), Page(PageT),
     AskRelays(AskRelaysT), RelaysAsked(RelaysAskedT), StopAsking(StopAskingT),
     Stopped(StoppedT), StoreAndSend(StoreAndSendT), Sent(SentT), CountStored(CountStoredT),
@@ -196,7 +196,7 @@ edge! {
 
 edge! {
     /// A message from cache to connections, or its answer.
-    RelayEdge: RelayEdgeMessageT in RelayFrame / RelayFrameT, RELAY_FRAME_IDENTIFIER;
+    RelayEdge: RelayEdgeMessageT in RelayFrame / RelayFrameT, RELAY_FRAME_IDENTIFIER, 1;
     OpenReq(OpenReqT), ReqOpened(ReqOpenedT), CloseReq(CloseReqT), ReqClosed(ReqClosedT),
     SendEvent(SendEventT), EventReceipts(EventReceiptsT), Failed(FailedT),
     OpenNeg(OpenNegT), NegClosed(NegClosedT),
@@ -204,7 +204,7 @@ edge! {
 
 edge! {
     /// A message between client and miner.
-    MinerEdge: MinerMessageT in MinerFrame / MinerFrameT, MINER_FRAME_IDENTIFIER;
+    MinerEdge: MinerMessageT in MinerFrame / MinerFrameT, MINER_FRAME_IDENTIFIER, 1;
     MineEvent(MineEventT), JobAccepted(JobAcceptedT), CancelJob(CancelJobT),
     JobStopped(JobStoppedT), PauseJob(PauseJobT), JobPaused(JobPausedT), Failed(FailedT),
 }

@@ -63,7 +63,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-pub use edge::{CacheEdge, ClientEdge, CryptoEdge, EDGE_VERSION, IngestEdge, MinerEdge, RelayEdge};
+pub use edge::{CacheEdge, ClientEdge, CryptoEdge, IngestEdge, MinerEdge, RelayEdge};
 pub use error::EdgeError;
 
 pub use generated::{

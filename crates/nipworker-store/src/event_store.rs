@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use nipworker_protocol::{Event, EventId, Filter, Verified};
+use nipworker_protocol::{Event, EventId, Filter, PackedEvent, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cursor, Position, StoreError};
@@ -10,7 +10,7 @@ use crate::{Cursor, Position, StoreError};
 /// Events that one page holds at most; a larger request is lowered to it.
 pub const PAGE_EVENTS_MAX: usize = 5_000;
 
-/// Bytes of JSON after which a page is full unless the request says otherwise.
+/// Bytes of packed events after which a page is full unless the request says otherwise.
 pub const PAGE_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
 
 /// Problems that a [`CheckReport`] spells out; the rest is only counted.
@@ -28,11 +28,24 @@ pub trait EventStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Damaged`]: none of the batch was taken in. [`StoreError::Kv`]: none or all of
     /// it was, where an input/output error left that open; putting it again is safe and finds out.
+    fn put_packed(
+        &self,
+        events: &[Verified<PackedEvent>],
+        now: i64,
+    ) -> Result<Vec<PutOutcome>, StoreError>;
+
+    /// Packs events and takes them in as [`EventStore::put_packed`] does.
+    ///
+    /// # Errors
+    /// As [`EventStore::put_packed`].
     fn put_batch(
         &self,
         events: &[Verified<Event>],
         now: i64,
-    ) -> Result<Vec<PutOutcome>, StoreError>;
+    ) -> Result<Vec<PutOutcome>, StoreError> {
+        let packed: Vec<_> = events.iter().map(Verified::pack).collect();
+        self.put_packed(&packed, now)
+    }
 
     /// One page of what answers at least one of `filters`: newest first, the lowest id first
     /// where times tie, each event once. Each filter's `limit` holds exactly, over all pages
@@ -66,7 +79,7 @@ pub trait EventStore: Send + Sync {
             let max_events = PAGE_EVENTS_MAX.min(max - found.len());
             let request = PageRequest { max_events, after, ..PageRequest::default() };
             let page = self.query(filters, &request, now)?;
-            found.extend(page.events.iter().map(|event| Position::of(event)));
+            found.extend(page.events.iter().map(|event| Position::of_view(&event.view())));
             match page.next {
                 Some(next) => after = Some(next),
                 None => break,
@@ -79,7 +92,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Kv`], [`StoreError::Damaged`].
-    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<Event>>, StoreError>;
+    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<PackedEvent>>, StoreError>;
 
     /// Removes what has expired and says how many events that were. Works in several commits,
     /// so that others get a turn.
@@ -96,7 +109,7 @@ pub trait EventStore: Send + Sync {
     fn for_each_oldest_first(
         &self,
         now: i64,
-        visit: &mut dyn FnMut(Verified<Event>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Verified<PackedEvent>) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
     /// Reads everything and compares every index with the events.
@@ -179,7 +192,7 @@ impl fmt::Display for PutOutcome {
 pub struct PageRequest {
     /// Events at most, 1 to [`PAGE_EVENTS_MAX`]; other values are moved into that range.
     pub max_events: usize,
-    /// The page is full when its events' JSON reaches this many bytes. It always holds one
+    /// The page is full when its packed events reach this many bytes. It always holds one
     /// event if there is one.
     pub max_bytes: usize,
     /// Where the page before ended; `None` for the first.
@@ -203,10 +216,17 @@ impl PageRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Newest first.
-    pub events: Vec<Verified<Event>>,
+    pub events: Vec<Verified<PackedEvent>>,
     /// Where to go on; `None` when this was the last page. The page behind it may turn out
     /// empty.
     pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// The events, unpacked.
+    pub fn unpack(&self) -> Vec<Verified<Event>> {
+        self.events.iter().map(Verified::unpack).collect()
+    }
 }
 
 /// What [`EventStore::check`] found.

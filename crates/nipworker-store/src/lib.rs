@@ -29,7 +29,7 @@
 //! let now = 1_700_000_100;
 //! assert_eq!(store.put_batch(&[note.clone()], now)?, [PutOutcome::Stored]);
 //! let page = store.query(&[Filter::new().authors([author])], &PageRequest::default(), now)?;
-//! assert_eq!(page.events, [note]);
+//! assert_eq!(page.unpack(), [note]);
 //! # Ok::<(), nipworker_store::StoreError>(())
 //! ```
 
@@ -58,4 +58,7 @@ pub use kv::{
 pub use position::{Cursor, Position};
 
 /// What the port speaks of, so that who uses it needs no other crate for it.
-pub use nipworker_protocol::{Attestation, Event, EventId, Filter, Verified};
+pub use nipworker_protocol::{
+    Attestation, Event, EventId, EventView, Filter, PackedError, PackedEvent, PackedEvents,
+    Verified,
+};

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use nipworker_protocol::{Event, EventId};
+use nipworker_protocol::{Event, EventId, EventView};
 
 /// An event's place in the order of answers: newest first, the lowest id first where times tie
 /// (NIP-01). A smaller position comes earlier.
@@ -21,6 +21,11 @@ impl Position {
     /// The place of `event`.
     pub fn of(event: &Event) -> Self {
         Self { created_at: event.created_at, id: event.id }
+    }
+
+    /// The place of a packed event.
+    pub fn of_view(event: &EventView<'_>) -> Self {
+        Self { created_at: event.created_at(), id: event.id() }
     }
 
     /// Bytes that sort as positions do.

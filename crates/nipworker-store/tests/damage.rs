@@ -72,8 +72,10 @@ fn the_check_notices_stray_entries_altered_events_and_what_should_be_gone() {
     let entries = all_keys(&kv);
     let (event_key, event_value) = entries.iter().find(|(key, _)| key[0] == b'E').unwrap();
     let other_event = &entries.iter().rfind(|(key, _)| key[0] == b'E').unwrap().1;
-    let text = String::from_utf8_lossy(&event_value[9..]).replace("one", "uno");
-    let altered = [&event_value[..9], text.as_bytes()].concat();
+    let altered = [&event_value[..event_value.len() - 3], b"uno"].concat();
+    let mut later = event_value.clone();
+    // The expiration time, behind the 140 bytes that every event has.
+    later[140] ^= 1;
     let address = &entries.iter().find(|(key, _)| key[0] == b'R').unwrap().0;
     let deleted_address = [b"G", &address[1..]].concat();
     let id = *sample()[0].id.as_bytes();
@@ -81,10 +83,11 @@ fn the_check_notices_stray_entries_altered_events_and_what_should_be_gone() {
     for (key, value, told) in [
         (&b"Kstray"[..], &b""[..], "index entries"),
         (event_key, &altered, "does not match"),
-        (event_key, &event_value[..40], "not an event"),
+        (event_key, &later, "expiration time"),
+        (event_key, &event_value[..40], "cut short"),
         (event_key, other_event, "stands where"),
-        (event_key, b"\x09unknown format", "unknown format"),
-        (event_key, b"", "unknown format"),
+        (event_key, b"\x09unknown format", "has format 9"),
+        (event_key, b"", "cut short"),
         (address, b"another place", "names another"),
         (b"Mevents", b"12345678", "counter"),
         (b"Mevents", b"short", "counter"),
@@ -152,9 +155,9 @@ fn calls_that_meet_damage_say_so() {
 #[test]
 fn a_later_schema_and_other_peoples_data_are_refused() {
     let kv = Arc::new(MemoryKv::new());
-    change(&kv, b"Mschema", Some(&2_u32.to_be_bytes()));
+    change(&kv, b"Mschema", Some(&3_u32.to_be_bytes()));
     let error = KvStore::open_shared(kv.clone()).err().unwrap();
-    assert!(matches!(error, StoreError::SchemaTooNew { found: 2, supported: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::SchemaTooNew { found: 3, supported: 2 }), "{error:?}");
     change(&kv, b"Mschema", Some(b"?"));
     assert!(matches!(KvStore::open_shared(kv).err().unwrap(), StoreError::Damaged { .. }));
     let kv = Arc::new(MemoryKv::new());

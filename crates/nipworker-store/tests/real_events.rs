@@ -53,7 +53,7 @@ fn answer(store: &KvStore, filter: &Filter, page_size: usize) -> Vec<EventId> {
     let mut found = Vec::new();
     loop {
         let page = store.query(std::slice::from_ref(filter), &request, NOW).unwrap();
-        found.extend(page.events.iter().map(|event| event.id));
+        found.extend(page.events.iter().map(|event| event.view().id()));
         match page.next {
             Some(next) => request.after = Some(next),
             None => return found,

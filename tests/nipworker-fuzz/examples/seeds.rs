@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use bech32::primitives::decode::CheckedHrpstring;
 use nipworker_fuzz::text;
-use nipworker_protocol::{Event, EventLimits, Filter, RelayMessage, UnsignedEvent};
+use nipworker_protocol::{Event, EventLimits, Filter, PackedEvents, RelayMessage, UnsignedEvent};
 use nipworker_schema::{
     CacheEdge, ClientEdge, CryptoEdge, EventBatchT, FailureCode, GetPublicKeyT, IngestEdge,
     MineEventT, MinerEdge, OpenReqT, PersistT, QueryPageT, RelayEdge, SignT, SubscribeT,
@@ -200,7 +200,7 @@ fn messages(note: &Event) {
     let sign = SignT { template: UnsignedEvent::from(note.clone()).into() };
     write("flatbuffers", "sign", CryptoEdge::encode(sign).as_bytes());
     write("flatbuffers", "key", CryptoEdge::encode(GetPublicKeyT {}).as_bytes());
-    let persist = PersistT { events: vec![note.clone().into()], ..PersistT::default() };
+    let persist = PersistT { events: [note].into_iter().collect::<PackedEvents>().into_bytes() };
     write("flatbuffers", "persist", CacheEdge::encode(persist).as_bytes());
     let page = QueryPageT { filters: vec![filter.clone().into()], ..QueryPageT::default() };
     write("flatbuffers", "page", CacheEdge::encode(page).as_bytes());

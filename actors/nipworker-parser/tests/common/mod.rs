@@ -21,7 +21,7 @@ use nipworker_schema::{
 };
 use nipworker_signer::{
     PrivateKeySigner,
-    protocol::{Event, EventId, Filter, KindClass, Tag, UnsignedEvent},
+    protocol::{Event, EventId, Filter, KindClass, PackedEvents, Tag, UnsignedEvent},
     verify_one,
 };
 use nipworker_supervision::{
@@ -152,7 +152,7 @@ impl Cache {
         let most = query.max_events as usize;
         let more = rows.len() > most;
         rows.truncate(most);
-        PageT { events: rows.into_iter().map(Into::into).collect(), more }
+        PageT { events: rows.iter().collect::<PackedEvents>().into_bytes(), more }
     }
 }
 
@@ -167,7 +167,9 @@ impl Handler<CacheEdge> for Cache {
         }
         match message.decode().unwrap() {
             CacheMessageT::Persist(persist) => {
-                let events: Vec<Event> = persist.events.into_iter().map(Event::from).collect();
+                let events: Vec<Event> = PackedEvents::read(persist.events)
+                    .map(|event| event.unwrap().to_event())
+                    .collect();
                 let poison = script.cache_poison.lock().unwrap().clone();
                 for event in &events {
                     assert!(!poison.contains(&event.id), "injected panic of cache");

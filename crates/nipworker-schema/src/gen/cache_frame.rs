@@ -5,6 +5,7 @@ use super::*;
 pub enum CacheFrameOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
+/// Version 2; a message that names none is of version 1, whose events were tables.
 pub struct CacheFrame<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

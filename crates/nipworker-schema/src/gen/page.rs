@@ -5,7 +5,7 @@ use super::*;
 pub enum PageOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// `more` says that another page may follow.
+/// `events` as in Persist. `more` says that another page may follow.
 pub struct Page<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -40,7 +40,7 @@ impl<'a> Page<'a> {
   pub fn unpack(&self) -> PageT {
     let events = {
       let x = self.events();
-      x.iter().map(|t| t.unpack()).collect()
+      x.into_iter().collect()
     };
     let more = self.more();
     PageT {
@@ -50,11 +50,11 @@ impl<'a> Page<'a> {
   }
 
   #[inline]
-  pub fn events(&self) -> ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Event<'a>>> {
+  pub fn events(&self) -> ::flatbuffers::Vector<'a, u8> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Event>>>>(Page::VT_EVENTS, None).unwrap()}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Page::VT_EVENTS, None).unwrap()}
   }
   #[inline]
   pub fn more(&self) -> bool {
@@ -71,14 +71,14 @@ impl ::flatbuffers::Verifiable for Page<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Event>>>>("events", Self::VT_EVENTS, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("events", Self::VT_EVENTS, true)?
      .visit_field::<bool>("more", Self::VT_MORE, false)?
      .finish();
     Ok(())
   }
 }
 pub struct PageArgs<'a> {
-    pub events: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Event<'a>>>>>,
+    pub events: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub more: bool,
 }
 impl<'a> Default for PageArgs<'a> {
@@ -97,7 +97,7 @@ pub struct PageBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
 }
 impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PageBuilder<'a, 'b, A> {
   #[inline]
-  pub fn add_events(&mut self, events: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Event<'b >>>>) {
+  pub fn add_events(&mut self, events: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Page::VT_EVENTS, events);
   }
   #[inline]
@@ -130,7 +130,7 @@ impl ::core::fmt::Debug for Page<'_> {
 }
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageT {
-  pub events: alloc::vec::Vec<EventT>,
+  pub events: alloc::vec::Vec<u8>,
   pub more: bool,
 }
 impl Default for PageT {
@@ -148,7 +148,7 @@ impl PageT {
   ) -> ::flatbuffers::WIPOffset<Page<'b>> {
     let events = Some({
       let x = &self.events;
-      let w: alloc::vec::Vec<_> = x.iter().map(|t| t.pack(_fbb)).collect();_fbb.create_vector(&w)
+      _fbb.create_vector(x)
     });
     let more = self.more;
     Page::create(_fbb, &PageArgs{

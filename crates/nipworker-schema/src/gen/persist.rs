@@ -6,6 +6,7 @@ pub enum PersistOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// Verified events. Answered by Persisted after the commit, one outcome each in order.
+/// `events` are packed events one after another (`nipworker_protocol::packed::PackedEvents`).
 pub struct Persist<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -38,7 +39,7 @@ impl<'a> Persist<'a> {
   pub fn unpack(&self) -> PersistT {
     let events = {
       let x = self.events();
-      x.iter().map(|t| t.unpack()).collect()
+      x.into_iter().collect()
     };
     PersistT {
       events,
@@ -46,11 +47,11 @@ impl<'a> Persist<'a> {
   }
 
   #[inline]
-  pub fn events(&self) -> ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Event<'a>>> {
+  pub fn events(&self) -> ::flatbuffers::Vector<'a, u8> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Event>>>>(Persist::VT_EVENTS, None).unwrap()}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Persist::VT_EVENTS, None).unwrap()}
   }
 }
 
@@ -60,13 +61,13 @@ impl ::flatbuffers::Verifiable for Persist<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Event>>>>("events", Self::VT_EVENTS, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("events", Self::VT_EVENTS, true)?
      .finish();
     Ok(())
   }
 }
 pub struct PersistArgs<'a> {
-    pub events: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Event<'a>>>>>,
+    pub events: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
 }
 impl<'a> Default for PersistArgs<'a> {
   #[inline]
@@ -83,7 +84,7 @@ pub struct PersistBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
 }
 impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PersistBuilder<'a, 'b, A> {
   #[inline]
-  pub fn add_events(&mut self, events: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Event<'b >>>>) {
+  pub fn add_events(&mut self, events: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Persist::VT_EVENTS, events);
   }
   #[inline]
@@ -111,7 +112,7 @@ impl ::core::fmt::Debug for Persist<'_> {
 }
 #[derive(Debug, Clone, PartialEq)]
 pub struct PersistT {
-  pub events: alloc::vec::Vec<EventT>,
+  pub events: alloc::vec::Vec<u8>,
 }
 impl Default for PersistT {
   fn default() -> Self {
@@ -127,7 +128,7 @@ impl PersistT {
   ) -> ::flatbuffers::WIPOffset<Persist<'b>> {
     let events = Some({
       let x = &self.events;
-      let w: alloc::vec::Vec<_> = x.iter().map(|t| t.pack(_fbb)).collect();_fbb.create_vector(&w)
+      _fbb.create_vector(x)
     });
     Persist::create(_fbb, &PersistArgs{
       events,

@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 
-use nipworker_protocol::{Event, EventId, Filter, PublicKey, Signature, Tag, UnsignedEvent};
+use nipworker_protocol::{
+    Event, EventId, Filter, PackedEvents, PublicKey, Signature, Tag, UnsignedEvent,
+};
 
 use crate::*;
 
@@ -98,7 +100,17 @@ fn old_crypto_bytes_are_read() {
 
 #[test]
 fn old_cache_bytes_are_read() {
-    golden!("cache", CacheEdge, PersistT { events: vec![event().into(), event().into()] });
+    let events: PackedEvents = [event(), event()].iter().collect();
+    golden!("cache", CacheEdge, PersistT { events: events.into_bytes() });
+}
+
+/// Version 1 of the cache's edge carried events as tables.
+#[test]
+fn cache_bytes_of_version_1_are_refused_with_their_version() {
+    let text = include_str!("golden/cache_1.hex");
+    let text: String = text.split_ascii_whitespace().collect();
+    let edge = CacheEdge::from_bytes(Bytes::from(hex::decode(text).unwrap_or_default()));
+    assert_eq!(edge.decode(), Err(EdgeError::Version { expected: 2, got: 1 }));
 }
 
 #[test]

@@ -148,9 +148,10 @@ fn frame_of_version(version: u16) -> ClientEdge {
 
 #[test]
 fn only_its_own_version_is_read() {
-    assert!(frame_of_version(EDGE_VERSION).decode().is_ok());
-    for got in [0, EDGE_VERSION + 1, u16::MAX] {
-        let refused = EdgeError::Version { expected: EDGE_VERSION, got };
+    let expected = ClientEdge::VERSION;
+    assert!(frame_of_version(expected).decode().is_ok());
+    for got in [0, expected + 1, u16::MAX] {
+        let refused = EdgeError::Version { expected, got };
         assert_eq!(frame_of_version(got).decode(), Err(refused));
     }
 }
@@ -162,7 +163,7 @@ fn a_member_that_this_version_does_not_know_is_refused_with_its_number() {
     let frame = raw::ClientFrame::create(
         &mut builder,
         &raw::ClientFrameArgs {
-            version: EDGE_VERSION,
+            version: ClientEdge::VERSION,
             message_type: raw::ClientMessage(200),
             message: Some(table),
         },

@@ -8,7 +8,7 @@ use proptest::{
 };
 
 use nipworker_protocol::{
-    Event, EventId, Filter, PublicKey, Signature, SingleLetterTag, Tag, UnsignedEvent,
+    Event, EventId, Filter, PackedEvents, PublicKey, Signature, SingleLetterTag, Tag, UnsignedEvent,
 };
 
 use crate::*;
@@ -82,6 +82,10 @@ fn tables<S: Strategy, T: From<S::Value> + std::fmt::Debug>(
     values: S,
 ) -> impl Strategy<Value = Vec<T>> {
     vec(values.prop_map(T::from), 0..4)
+}
+
+fn packed() -> impl Strategy<Value = Vec<u8>> {
+    vec(event(), 0..4).prop_map(|events| events.iter().collect::<PackedEvents>().into_bytes())
 }
 
 fn filters() -> impl Strategy<Value = Vec<FilterT>> {
@@ -263,7 +267,7 @@ fn cipher_scheme() -> impl Strategy<Value = CipherScheme> {
 
 pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
     Union::new([
-        arm(tables(event()), |events| PersistT { events }),
+        arm(packed(), |events| PersistT { events }),
         arm(vec(outcome(), 0..4), |outcomes| PersistedT { outcomes }),
         arm(
             (
@@ -281,7 +285,7 @@ pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
                 skip,
             },
         ),
-        arm((tables(event()), any::<bool>()), |(events, more)| PageT { events, more }),
+        arm((packed(), any::<bool>()), |(events, more)| PageT { events, more }),
         arm(
             (text(), filters(), texts(), any::<bool>(), any::<u64>()),
             |(subscription, filters, relays, close_on_eose, relay_timeout_ms)| AskRelaysT {

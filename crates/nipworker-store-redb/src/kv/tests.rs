@@ -143,7 +143,7 @@ fn a_disk_that_refuses_costs_the_commit_and_service_resumes_when_it_recovers() {
             assert!(report.is_clean(), "{:?}", report.problems);
             let page =
                 store.query(&[Filter::new()], &PageRequest::first(5_000), samples::NOW).unwrap();
-            assert_eq!(page.events, acknowledged, "errno {errno}, after {healthy} operations");
+            assert_eq!(page.unpack(), acknowledged, "errno {errno}, after {healthy} operations");
         }
     }
 }

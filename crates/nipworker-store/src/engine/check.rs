@@ -1,6 +1,6 @@
 //! Compares every index with the events, and the other way round.
 
-use nipworker_protocol::{Coordinate, Event, kinds};
+use nipworker_protocol::{EventView, kinds};
 
 use crate::{CheckReport, Direction, KeyRange, KvSnapshot, Position, StoreError};
 
@@ -27,10 +27,7 @@ pub(super) fn check(snapshot: &dyn KvSnapshot) -> Result<CheckReport, StoreError
                 continue;
             }
         };
-        match row.event() {
-            Ok(event) => accounted += check_event(event, snapshot, &mut report)?,
-            Err(error) => report.problem(error.to_string()),
-        }
+        accounted += check_event(&row.view(), snapshot, &mut report)?;
     }
     drop(cursor);
 
@@ -65,12 +62,17 @@ pub(super) fn check(snapshot: &dyn KvSnapshot) -> Result<CheckReport, StoreError
 
 /// Checks one event and says how many of its index entries are there.
 fn check_event(
-    event: &Event,
+    event: &EventView<'_>,
     snapshot: &dyn KvSnapshot,
     report: &mut CheckReport,
 ) -> Result<u64, StoreError> {
-    if let Err(error) = event.check_id() {
-        report.problem(format!("event {}: {error}", event.id));
+    let (id, author) = (event.id(), event.pubkey());
+    let unpacked = event.to_event();
+    if let Err(error) = unpacked.check_id() {
+        report.problem(format!("event {id}: {error}"));
+    }
+    if unpacked.expiration() != event.expiration() {
+        report.problem(format!("event {id}: its expiration time is not that of its tags"));
     }
     let mut there = 0;
     for (key, expected) in keys::index_entries(event) {
@@ -79,21 +81,19 @@ fn check_event(
             Some(value) if value == expected => there += 1,
             Some(_) => {
                 there += 1;
-                report.problem(format!("event {}: index {index} names another", event.id));
+                report.problem(format!("event {id}: index {index} names another"));
             }
-            None => report.problem(format!("event {}: index {index} misses it", event.id)),
+            None => report.problem(format!("event {id}: index {index} misses it")),
         }
     }
-    if event.kind != kinds::DELETION
-        && snapshot.get(&keys::deleted_id(&event.id, &event.pubkey))?.is_some()
-    {
-        report.problem(format!("event {} is kept although its author deleted it", event.id));
+    if event.kind() != kinds::DELETION && snapshot.get(&keys::deleted_id(&id, &author))?.is_some() {
+        report.problem(format!("event {id} is kept although its author deleted it"));
     }
-    if let Some(address) = Coordinate::of(event)
+    if let Some(address) = event.coordinate()
         && let Some(until) = snapshot.get(&keys::deleted_address(&address))?
-        && number(&until, "time of an address deletion").is_ok_and(|t| event.created_at <= t)
+        && number(&until, "time of an address deletion").is_ok_and(|t| event.created_at() <= t)
     {
-        report.problem(format!("event {} is kept although its address was deleted", event.id));
+        report.problem(format!("event {id} is kept although its address was deleted"));
     }
     Ok(there)
 }

@@ -111,7 +111,7 @@ mod tests {
                 let request = PageRequest { max_events: 10_000, ..PageRequest::default() };
                 let rows = store.query(&filters, &request, now).unwrap().events;
                 let expected: Vec<Position> =
-                    rows.iter().map(|event| Position::of(event)).collect();
+                    rows.iter().map(|event| Position::of_view(&event.view())).collect();
                 assert_eq!(store.ids(&filters, usize::MAX, now).unwrap(), expected, "{filters:?}");
                 let some = expected.len().min(5);
                 assert_eq!(store.ids(&filters, 5, now).unwrap(), expected[..some], "{filters:?}");

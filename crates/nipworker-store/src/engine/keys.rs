@@ -1,8 +1,8 @@
-//! The key layout (schema version 1). All numbers are big-endian.
+//! The key layout (schema version 2). All numbers are big-endian.
 //!
 //! | first byte | rest of the key | value |
 //! |---|---|---|
-//! | `E` | position | the event ([`super::row`]) |
+//! | `E` | position | the packed event |
 //! | `I` | id | creation time, so that the position is known |
 //! | `A` | author, position | |
 //! | `K` | kind, position | |
@@ -18,7 +18,7 @@
 //! forward gives the newest first and the lowest id first where times tie. The events
 //! themselves stand in that order, so neighbours in an answer are neighbours on disk.
 
-use nipworker_protocol::{Coordinate, Event, EventId, KindClass, PublicKey, SingleLetterTag};
+use nipworker_protocol::{Coordinate, EventId, EventView, KindClass, PublicKey, SingleLetterTag};
 use sha2::{Digest, Sha256};
 
 use crate::{KeyRange, Position, position};
@@ -39,6 +39,8 @@ pub(super) const DELETED_ID: u8 = b'D';
 pub(super) const DELETED_ADDRESS: u8 = b'G';
 
 pub(super) const META_SCHEMA: &[u8] = b"Mschema";
+/// There while an older store is being rewritten.
+pub(super) const META_MIGRATING: &[u8] = b"Mmigrating";
 pub(super) const META_EVENTS: &[u8] = b"Mevents";
 
 /// Starts a key and gives it room for what usually follows.
@@ -163,19 +165,19 @@ pub(super) fn window(
 }
 
 /// Every index entry that `event` has, the event itself excluded.
-pub(super) fn index_entries(event: &Event) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let place = Position::of(event).to_key();
+pub(super) fn index_entries(event: &EventView<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let place = Position::of_view(event).to_key();
     let placed = |mut key: Vec<u8>| {
         key.extend(place);
         (key, Vec::new())
     };
     let mut entries = vec![
-        (id(&event.id), event.created_at.to_be_bytes().to_vec()),
-        placed(author(&event.pubkey)),
-        placed(kind(event.kind)),
-        placed(author_kind(&event.pubkey, event.kind)),
+        (id(&event.id()), event.created_at().to_be_bytes().to_vec()),
+        placed(author(&event.pubkey())),
+        placed(kind(event.kind())),
+        placed(author_kind(&event.pubkey(), event.kind())),
     ];
-    if let Some(held) = Coordinate::of(event) {
+    if let Some(held) = event.coordinate() {
         entries.push((address(&held), place.to_vec()));
     }
     if let Some(expires_at) = event.expiration() {
@@ -184,8 +186,7 @@ pub(super) fn index_entries(event: &Event) -> Vec<(Vec<u8>, Vec<u8>)> {
         entries.push(placed(key));
     }
     let mut tags: Vec<_> = event
-        .tags
-        .iter()
+        .tags()
         .filter_map(|one| one.indexed())
         .map(|(letter, value)| placed(tag(letter, value)))
         .collect();
@@ -241,7 +242,7 @@ mod tests {
     fn no_key_grows_with_what_an_author_writes() {
         let huge = "x".repeat(100_000);
         let event = event(1, NOW, 30_000, &[&["d", &huge], &["t", &huge]], &huge);
-        for (key, _) in index_entries(&event) {
+        for (key, _) in index_entries(&event.pack().view()) {
             assert!(key.len() <= 160, "key of {} bytes", key.len());
         }
     }

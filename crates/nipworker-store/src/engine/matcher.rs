@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use nipworker_protocol::{Event, Filter, PublicKey, SingleLetterTag};
+use nipworker_protocol::{EventView, Filter, PublicKey, SingleLetterTag};
 
 /// Values up to which a list is searched from end to end.
 const LISTED_MAX: usize = 16;
@@ -39,17 +39,16 @@ impl<'f> Matcher<'f> {
         }
     }
 
-    pub(super) fn matches(&self, event: &Event) -> bool {
-        self.authors.as_ref().is_none_or(|authors| authors.contains(&event.pubkey))
-            && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind))
+    pub(super) fn matches(&self, event: &EventView<'_>) -> bool {
+        self.authors.as_ref().is_none_or(|authors| authors.contains(&event.pubkey()))
+            && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind()))
             && self.tags.iter().all(|(letter, values)| {
                 event
-                    .tags
-                    .iter()
+                    .tags()
                     .filter_map(|tag| tag.indexed())
                     .any(|(name, value)| name == *letter && values.contains(value))
             })
-            && self.filter.matches(event)
+            && self.filter.matches_view(event)
     }
 }
 
@@ -74,7 +73,7 @@ mod tests {
             for tags in [tags, &tags[..1]] {
                 let event = event(n, NOW - 1 + i64::from(n % 2), n.into(), tags, "");
                 for filter in &filters {
-                    let matches = Matcher::new(filter).matches(&event);
+                    let matches = Matcher::new(filter).matches(&event.pack().view());
                     assert_eq!(matches, filter.matches(&event), "{n}: {filter:?}");
                 }
             }

@@ -1,6 +1,7 @@
 //! Nostr's rules and indexes over any ordered key-value backend.
 //!
-//! `keys` says how things are laid out, `row` how an event is written, `put` decides what
+//! `keys` says how things are laid out, `row` how a stored event is read, `migrate` brings
+//! older stores up to date, `put` decides what
 //! becomes of an event, `plan` picks an index for a filter, `stream` reads indexes in the order
 //! of answers, `walk` merges the filters of a query, `ids` leaves
 //! the events out, `check` compares indexes with events.
@@ -9,6 +10,7 @@ mod check;
 mod ids;
 mod keys;
 mod matcher;
+mod migrate;
 mod plan;
 mod put;
 mod row;

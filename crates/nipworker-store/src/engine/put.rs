@@ -1,13 +1,10 @@
 //! What becomes of an event that is put: the rules of NIP-01, NIP-09 and NIP-40.
 
-use nipworker_protocol::{Coordinate, Event, EventId, KindClass, kinds};
+use nipworker_protocol::{Coordinate, EventId, EventView, KindClass, kinds};
 
 use crate::{KvSnapshot, Position, PutOutcome, StoreError, WriteBatch};
 
-use super::{
-    keys,
-    row::{self, Row},
-};
+use super::{keys, row::Row};
 
 /// Bytes of canonical JSON that one event may have; a larger one is invalid to the store.
 pub const EVENT_JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -52,27 +49,30 @@ impl<'s> Changes<'s> {
     }
 
     /// Takes one event in, or says why not.
-    pub(super) fn put(&mut self, event: &Event, now: i64) -> Result<PutOutcome, StoreError> {
+    pub(super) fn put(
+        &mut self,
+        event: &EventView<'_>,
+        now: i64,
+    ) -> Result<PutOutcome, StoreError> {
         if event.is_expired(now) {
             return Ok(PutOutcome::Expired);
         }
-        if KindClass::of(event.kind) == KindClass::Ephemeral {
+        if KindClass::of(event.kind()) == KindClass::Ephemeral {
             return Ok(PutOutcome::Ephemeral);
         }
-        if self.has(&keys::id(&event.id))? {
+        if self.has(&keys::id(&event.id()))? {
             return Ok(PutOutcome::Duplicate);
         }
-        let address = Coordinate::of(event);
+        let address = event.coordinate();
         if self.is_deleted(event, address.as_ref())? {
             return Ok(PutOutcome::Deleted);
         }
-        let json = event.to_json();
-        if json.len() > EVENT_JSON_BYTES_MAX {
+        let json_bytes = event.json_len();
+        if json_bytes > EVENT_JSON_BYTES_MAX {
             return Ok(PutOutcome::Invalid {
                 reason: format!(
-                    "event of {} bytes is larger than the store's limit of \
-                     {EVENT_JSON_BYTES_MAX} bytes",
-                    json.len()
+                    "event of {json_bytes} bytes is larger than the store's limit of \
+                     {EVENT_JSON_BYTES_MAX} bytes"
                 ),
             });
         }
@@ -80,20 +80,20 @@ impl<'s> Changes<'s> {
             && let Some(holder) = self.holder(address)?
         {
             // Newer comes first among positions, and the lower id where times tie.
-            if holder < Position::of(event) {
+            if holder < Position::of_view(event) {
                 return Ok(PutOutcome::Superseded { by: holder.id });
             }
             self.remove(holder)?;
         }
-        self.insert(event, &json);
-        if event.kind == kinds::DELETION {
+        self.insert(event);
+        if event.kind() == kinds::DELETION {
             self.delete_what_it_names(event)?;
         }
         Ok(PutOutcome::Stored)
     }
 
-    fn insert(&mut self, event: &Event, json: &str) {
-        self.batch.put(keys::event(Position::of(event)), row::encode(event, json));
+    fn insert(&mut self, event: &EventView<'_>) {
+        self.batch.put(keys::event(Position::of_view(event)), event.as_bytes());
         for (key, value) in keys::index_entries(event) {
             self.batch.put(key, value);
         }
@@ -103,7 +103,7 @@ impl<'s> Changes<'s> {
     /// Removes the event at `position` with all its index entries.
     pub(super) fn remove(&mut self, position: Position) -> Result<(), StoreError> {
         let row = self.row(position)?;
-        for (key, _) in keys::index_entries(row.event()?) {
+        for (key, _) in keys::index_entries(&row.view()) {
             self.batch.delete(key);
         }
         self.batch.delete(keys::event(position));
@@ -132,13 +132,19 @@ impl<'s> Changes<'s> {
 
     /// Whether the author asked for the deletion of `event` before. A deletion request itself
     /// cannot be deleted (NIP-09).
-    fn is_deleted(&self, event: &Event, address: Option<&Coordinate>) -> Result<bool, StoreError> {
-        if event.kind != kinds::DELETION && self.has(&keys::deleted_id(&event.id, &event.pubkey))? {
+    fn is_deleted(
+        &self,
+        event: &EventView<'_>,
+        address: Option<&Coordinate>,
+    ) -> Result<bool, StoreError> {
+        if event.kind() != kinds::DELETION
+            && self.has(&keys::deleted_id(&event.id(), &event.pubkey()))?
+        {
             return Ok(true);
         }
         let Some(address) = address else { return Ok(false) };
         let until = self.deleted_until(address)?;
-        Ok(until.is_some_and(|until| event.created_at <= until))
+        Ok(until.is_some_and(|until| event.created_at() <= until))
     }
 
     fn deleted_until(&self, address: &Coordinate) -> Result<Option<i64>, StoreError> {
@@ -149,8 +155,8 @@ impl<'s> Changes<'s> {
 
     /// Carries out a deletion request: what is there goes, and what may still come is barred.
     /// The marks outlive the request, so nothing comes back when the request itself expires.
-    fn delete_what_it_names(&mut self, request: &Event) -> Result<(), StoreError> {
-        for tag in &request.tags {
+    fn delete_what_it_names(&mut self, request: &EventView<'_>) -> Result<(), StoreError> {
+        for tag in request.tags() {
             match (tag.name(), tag.value()) {
                 ("e", Some(value)) => {
                     if let Ok(id) = EventId::from_hex(value) {
@@ -159,9 +165,9 @@ impl<'s> Changes<'s> {
                 }
                 ("a", Some(value)) => {
                     if let Some(address) =
-                        keys::deletable_address(value).filter(|a| a.pubkey == request.pubkey)
+                        keys::deletable_address(value).filter(|a| a.pubkey == request.pubkey())
                     {
-                        self.delete_address(&address, request.created_at)?;
+                        self.delete_address(&address, request.created_at())?;
                     }
                 }
                 _ => {}
@@ -170,12 +176,12 @@ impl<'s> Changes<'s> {
         Ok(())
     }
 
-    fn delete_id(&mut self, id: &EventId, request: &Event) -> Result<(), StoreError> {
-        self.batch.put(keys::deleted_id(id, &request.pubkey), []);
+    fn delete_id(&mut self, id: &EventId, request: &EventView<'_>) -> Result<(), StoreError> {
+        self.batch.put(keys::deleted_id(id, &request.pubkey()), []);
         let Some(position) = self.position(id)? else { return Ok(()) };
         let row = self.row(position)?;
-        let event = row.event()?;
-        if event.pubkey == request.pubkey && event.kind != kinds::DELETION {
+        let event = row.view();
+        if event.pubkey() == request.pubkey() && event.kind() != kinds::DELETION {
             self.remove(position)?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use nipworker_protocol::{Event, EventId, Filter, Verified};
+use nipworker_protocol::{EventId, Filter, PackedEvent, Verified};
 
 use crate::{
     CheckReport, Cursor, Direction, EventStore, KeyRange, KvError, KvSnapshot, OrderedKv,
@@ -13,14 +13,14 @@ use crate::{
 };
 
 use super::{
-    check, ids, keys,
+    check, ids, keys, migrate,
     put::{Changes, number, position_of},
     row::Row,
     walk::{Limits, Walk, recount},
 };
 
 /// Version of the key layout that this release writes, and the newest that it reads.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Expired events that one commit of a sweep removes.
 const SWEEP_EVENTS_PER_COMMIT: usize = 1_000;
@@ -57,6 +57,10 @@ impl KvStore {
                 if found > SCHEMA_VERSION {
                     return Err(StoreError::SchemaTooNew { found, supported: SCHEMA_VERSION });
                 }
+                if found < SCHEMA_VERSION || snapshot.get(keys::META_MIGRATING)?.is_some() {
+                    drop(snapshot);
+                    migrate::from_version_1(&*kv)?;
+                }
             }
             None => {
                 let everything = KeyRange { start: Vec::new(), end: vec![u8::MAX; 64] };
@@ -68,7 +72,6 @@ impl KvStore {
                 kv.commit(&batch)?;
             }
         }
-        drop(snapshot);
         Ok(Self { kv, writing: Mutex::new(()) })
     }
 
@@ -103,16 +106,16 @@ impl KvStore {
 }
 
 impl EventStore for KvStore {
-    fn put_batch(
+    fn put_packed(
         &self,
-        events: &[Verified<Event>],
+        events: &[Verified<PackedEvent>],
         now: i64,
     ) -> Result<Vec<PutOutcome>, StoreError> {
         let _turn = self.writing();
         let snapshot = self.kv.snapshot()?;
         let mut changes = Changes::over(&*snapshot)?;
         let outcomes =
-            events.iter().map(|event| changes.put(event, now)).collect::<Result<_, _>>()?;
+            events.iter().map(|event| changes.put(&event.view(), now)).collect::<Result<_, _>>()?;
         self.commit(changes)?;
         Ok(outcomes)
     }
@@ -144,9 +147,10 @@ impl EventStore for KvStore {
         let mut bytes = 0;
         let mut last = None;
         walk.run(&mut |position, row| {
-            bytes += row.json_bytes();
+            let packed = row.into_packed();
+            bytes += packed.as_bytes().len();
             last = Some(position);
-            events.push(row.into_event()?);
+            events.push(packed);
             let full = events.len() >= max_events || bytes >= request.max_bytes;
             Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -169,7 +173,7 @@ impl EventStore for KvStore {
         ids::ids(&*self.kv.snapshot()?, filters, max, now)
     }
 
-    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<Event>>, StoreError> {
+    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<PackedEvent>>, StoreError> {
         let snapshot = self.kv.snapshot()?;
         let Some(position) = position_of(id, |key| Ok(snapshot.get(key)?))? else {
             return Ok(None);
@@ -178,7 +182,7 @@ impl EventStore for KvStore {
             StoreError::damaged(format!("the index of ids names event {id}, which is not there"))
         })?;
         let row = Row::new(position, bytes)?;
-        if row.is_expired(now) { Ok(None) } else { row.into_event().map(Some) }
+        Ok((!row.is_expired(now)).then(|| row.into_packed()))
     }
 
     fn sweep_expired(&self, now: i64) -> Result<u64, StoreError> {
@@ -202,7 +206,7 @@ impl EventStore for KvStore {
     fn for_each_oldest_first(
         &self,
         now: i64,
-        visit: &mut dyn FnMut(Verified<Event>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(Verified<PackedEvent>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let snapshot = self.kv.snapshot()?;
         let mut cursor = snapshot.scan(KeyRange::prefix(&[keys::EVENT]), Direction::Backward)?;
@@ -210,7 +214,7 @@ impl EventStore for KvStore {
             let position = Position::from_key_end(key)
                 .ok_or_else(|| StoreError::damaged(format!("event key of {} bytes", key.len())))?;
             let row = Row::new(position, value.to_vec())?;
-            if !row.is_expired(now) && visit(row.into_event()?).is_break() {
+            if !row.is_expired(now) && visit(row.into_packed()).is_break() {
                 break;
             }
         }

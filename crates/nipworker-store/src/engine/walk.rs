@@ -73,7 +73,7 @@ impl<'s> Walk<'s> {
                 if stream.head().is_none_or(|head| head.position != position) {
                     continue;
                 }
-                if !expired && (stream.covers() || stream.matcher().matches(row.event()?)) {
+                if !expired && (stream.covers() || stream.matcher().matches(&row.view())) {
                     stream.count_match();
                     wanted = true;
                 }

@@ -1,7 +1,7 @@
 //! The messages between workers, of every edge.
 
 use bytes::Bytes;
-use nipworker_protocol::{Event, Filter, UnsignedEvent};
+use nipworker_protocol::{EventView, Filter, PackedEvent, PackedEvents, UnsignedEvent};
 use nipworker_schema::{
     CacheEdge, CacheMessageT, ClientEdge, ClientMessageT, CryptoEdge, CryptoMessageT, EdgeError,
     FilterT, IngestEdge, IngestMessageT, MinerEdge, MinerMessageT, RelayEdge, RelayEdgeMessageT,
@@ -41,7 +41,7 @@ edges! {
     IngestEdge IngestMessageT::EventBatch(batch) => assert!(!format!("{batch:?}").is_empty()),
     CryptoEdge CryptoMessageT::Sign(request) => id_of(&request.template.into()),
     CacheEdge CacheMessageT::Persist(batch) => {
-        batch.events.into_iter().for_each(|event| id_of(&Event::from(event).into()));
+        PackedEvents::read(batch.events).flatten().for_each(|event| packed(&event.view()));
     },
     RelayEdge RelayEdgeMessageT::OpenReq(request) => request.filters.into_iter().for_each(filter),
     MinerEdge MinerMessageT::MineEvent(job) => assert!(!format!("{job:?}").is_empty()),
@@ -50,6 +50,14 @@ edges! {
 fn id_of(event: &UnsignedEvent) {
     let again = UnsignedEvent::from(UnsignedEventT::from(event));
     assert_eq!(again.compute_id(), event.compute_id());
+}
+
+fn packed(view: &EventView<'_>) {
+    let event = view.to_event();
+    assert_eq!(view.to_json(), event.to_json());
+    assert_eq!(view.json_len(), view.to_json().len());
+    assert_eq!(PackedEvent::new(&event).to_event(), event);
+    id_of(&event.into());
 }
 
 fn filter(table: FilterT) {

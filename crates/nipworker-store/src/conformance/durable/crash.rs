@@ -112,7 +112,7 @@ fn what_was_acknowledged_is_there_after_every_kill(open: OpenStore) {
                     0 => {}
                     7 if number + 1 < *acknowledged => assert_eq!(there, None, "was deleted"),
                     7 => {}
-                    _ => assert_eq!(there.as_ref(), Some(&event), "round {round}, {number}"),
+                    _ => assert_eq!(there, Some(event.pack()), "round {round}, {number}"),
                 }
             }
         }

@@ -84,7 +84,7 @@ pub fn each_limit_is_exact_over_pages(make: Make<'_>) {
         loop {
             let page = store.query(&filters, &request, NOW).unwrap();
             assert!(page.events.len() <= page_size);
-            found.extend(page.events.iter().map(|event| event.id));
+            found.extend(page.events.iter().map(|event| event.view().id()));
             let Some(next) = page.next else { break };
             request.after = Some(next);
         }
@@ -102,9 +102,9 @@ pub fn a_cursor_without_counts_keeps_the_limits(make: Make<'_>) {
     let mut found = Vec::new();
     loop {
         let page = store.query(&filters, &request, NOW).unwrap();
-        found.extend(page.events.iter().map(|event| event.id));
+        found.extend(page.events.iter().map(|event| event.view().id()));
         let (Some(last), Some(_)) = (page.events.last(), page.next) else { break };
-        request.after = Some(Cursor::behind(Position::of(last)));
+        request.after = Some(Cursor::behind(Position::of_view(&last.view())));
     }
     let expected: Vec<_> = events[..10].iter().chain(&events[20..24]).map(|e| e.id).collect();
     assert_eq!(found, expected);
@@ -197,7 +197,7 @@ pub fn tag_values_of_any_length_are_told_apart(make: Make<'_>) {
             .query(&[Filter::new().tag('r', [value.as_str()])], &PageRequest::default(), NOW)
             .unwrap();
         assert_eq!(page.events.len(), 1, "value of {} bytes", value.len());
-        assert_eq!(page.events[0].tag_value("r"), Some(value.as_str()));
+        assert_eq!(page.events[0].view().tag_value("r"), Some(value.as_str()));
     }
     clean(&*store);
 }
@@ -292,7 +292,7 @@ pub fn the_oldest_come_first_in_an_export(make: Make<'_>) {
     let mut seen = Vec::new();
     store
         .for_each_oldest_first(NOW, &mut |event| {
-            seen.push(event.created_at);
+            seen.push(event.view().created_at());
             if seen.len() == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();
@@ -315,7 +315,7 @@ pub fn an_export_makes_an_equal_store(make: Make<'_>) {
         })
         .unwrap();
     assert_eq!(exported.len(), 4);
-    assert!(copy.put_batch(&exported, NOW).unwrap().iter().all(|outcome| *outcome == Stored));
+    assert!(copy.put_packed(&exported, NOW).unwrap().iter().all(|outcome| *outcome == Stored));
     assert_eq!(put(&*copy, &gone), Deleted);
     store.sweep_expired(NOW + 5).unwrap();
     assert_eq!(everything(&*copy), everything(&*store));
@@ -357,7 +357,8 @@ pub fn puts_and_queries_from_many_threads_agree(make: Make<'_>) {
             while !done.load(Ordering::Acquire) {
                 let held = store.query(&[Filter::new()], &PageRequest::default(), NOW).unwrap();
                 for by in 1..=2 {
-                    let own = held.events.iter().filter(|e| e.kind == 1 && e.pubkey == author(by));
+                    let own = held.events.iter().map(|event| event.view());
+                    let own = own.filter(|e| e.kind() == 1 && e.pubkey() == author(by));
                     assert_eq!(own.count() % 10, 0, "a batch is seen as a whole");
                 }
             }

@@ -17,9 +17,9 @@ pub fn a_stored_event_comes_back_equal(make: Make<'_>) {
     let event = event(1, NOW, 1, tags, "quote \" slash \\ control \u{0}\u{1f} \u{1f980}");
     assert_eq!(store.get(&event.id, NOW).unwrap(), None);
     assert_eq!(put(&*store, &event), Stored);
-    assert_eq!(store.get(&event.id, NOW).unwrap().as_ref(), Some(&event));
+    assert_eq!(store.get(&event.id, NOW).unwrap(), Some(event.pack()));
     let page = store.query(&[Filter::new()], &PageRequest::default(), NOW).unwrap();
-    assert_eq!(page.events, [event]);
+    assert_eq!(page.unpack(), [event]);
     assert_eq!(page.next, None);
     clean(&*store);
 }
@@ -259,11 +259,11 @@ pub fn an_expired_event_is_refused_hidden_and_swept(make: Make<'_>) {
     let filters = [Filter::new().limit(1)];
     let shown = |now: i64| {
         let page = store.query(&filters, &PageRequest::default(), now).unwrap();
-        page.events.iter().map(|event| event.id).collect::<Vec<_>>()
+        page.events.iter().map(|event| event.view().id()).collect::<Vec<_>>()
     };
     assert_eq!(shown(at - 1), [mortal.id]);
     assert_eq!(shown(at), [eternal.id], "an expired event uses up no limit");
-    assert_eq!(store.get(&mortal.id, at - 1).unwrap().as_ref(), Some(&mortal));
+    assert_eq!(store.get(&mortal.id, at - 1).unwrap(), Some(mortal.pack()));
     assert_eq!(store.get(&mortal.id, at).unwrap(), None);
     assert_eq!(store.count(&[Filter::new()], at).unwrap(), 1);
     assert_eq!(store.put_batch(std::slice::from_ref(&mortal), at).unwrap(), [Expired]);

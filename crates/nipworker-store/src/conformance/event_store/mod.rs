@@ -23,7 +23,7 @@ fn all(store: &dyn EventStore, filters: &[Filter]) -> Vec<EventId> {
     let mut found = Vec::new();
     loop {
         let page = store.query(filters, &request, NOW).unwrap();
-        found.extend(page.events.iter().map(|event| event.id));
+        found.extend(page.events.iter().map(|event| event.view().id()));
         match page.next {
             Some(next) => request.after = Some(next),
             None => return found,
