@@ -16,3 +16,4 @@ mod peers_agree;
 mod query;
 mod real_relays;
 mod relays;
+mod routing;

@@ -98,7 +98,9 @@ impl NostrClientBuilder {
         let slot = SignerSlot::new();
         slot.set(signer);
         let running = tree::start(&config, Arc::clone(&store), transport, slot).await?;
-        Ok(NostrClient::from_running(config, running, store, information))
+        let client = NostrClient::from_running(config, running, store, information);
+        client.begin_to_learn().await;
+        Ok(client)
     }
 }
 

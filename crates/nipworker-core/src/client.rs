@@ -28,6 +28,7 @@ use crate::{
     SubscribeOptions, Subscription, SubscriptionsStatus,
     mining::Desk,
     outbox::OutboxKeeper,
+    routing::Routing,
     tree::{Durable, Running, close_desk},
     wire::{ask_crypto, ask_parser, expect_answer, repeatedly},
 };
@@ -40,13 +41,27 @@ pub struct NostrClient {
 }
 
 /// How a subscription or query is served.
-struct How {
+pub(crate) struct How {
     plan: Plan,
     overflow: Overflow,
     queue_events: Option<usize>,
     pipes: Option<Vec<PipeSpec>>,
     limits: DeliveryLimits,
     deadline: Option<Duration>,
+}
+
+impl How {
+    /// Everything that comes, as it is: no pipe holds anything back.
+    pub(crate) fn whole(plan: Plan) -> Self {
+        Self {
+            plan,
+            overflow: Overflow::Wait,
+            queue_events: None,
+            pipes: Some(Vec::new()),
+            limits: DeliveryLimits::default(),
+            deadline: None,
+        }
+    }
 }
 
 struct Inner {
@@ -146,6 +161,10 @@ impl NostrClient {
         &self.inner.durable.desk
     }
 
+    pub(crate) fn routing(&self) -> Option<&Arc<Routing>> {
+        self.inner.durable.routing.as_ref()
+    }
+
     pub(crate) fn outbox_of(&self) -> Option<&Arc<OutboxKeeper>> {
         self.inner.durable.outbox.as_ref()
     }
@@ -187,7 +206,8 @@ impl NostrClient {
         Ok((*expect_answer!(answer, CryptoMessageT::Signed)?.event).into())
     }
 
-    /// Subscribes at the store and the configured relays: stored events, end of stored, then live
+    /// Subscribes at the store and the configured relays (with `routing.mode` on, those of the
+    /// people it is about): stored events, end of stored, then live
     /// ones. See [`subscribe_with`](Self::subscribe_with).
     ///
     /// # Errors
@@ -219,6 +239,9 @@ impl NostrClient {
             deadline,
         } = options;
         let use_relays = use_relays && self.has_relays(relays.as_deref());
+        if use_relays && relays.is_none() {
+            self.look_up_for(&filters).await;
+        }
         let plan = Plan { relays: texts(relays), use_cache, use_relays, ..Plan::default() };
         let how = How { plan, overflow, queue_events, pipes, limits, deadline };
         self.open(filters, how).await
@@ -244,6 +267,9 @@ impl NostrClient {
     ) -> Result<Subscription, ClientError> {
         let QueryOptions { relays, use_cache, use_relays, timeout, pipes, limits } = options;
         let use_relays = use_relays && self.has_relays(relays.as_deref());
+        if use_relays && relays.is_none() {
+            self.look_up_for(&filters).await;
+        }
         let plan = Plan {
             relays: texts(relays),
             use_cache,
@@ -274,7 +300,11 @@ impl NostrClient {
         Ok(pipes)
     }
 
-    async fn open(&self, filters: Vec<Filter>, how: How) -> Result<Subscription, ClientError> {
+    pub(crate) async fn open(
+        &self,
+        filters: Vec<Filter>,
+        how: How,
+    ) -> Result<Subscription, ClientError> {
         check(&filters)?;
         let How { plan, overflow, queue_events, pipes, limits, deadline } = how;
         let pipes = self.pipes_or_default(pipes)?;
@@ -296,7 +326,8 @@ impl NostrClient {
             let answer = repeatedly(|| ask_parser(&parser, request.clone())).await?;
             expect_answer!(answer, ClientMessageT::Subscribed).map(drop)
         };
-        Subscription::open(stream, opening.boxed(), hub, deadline).await
+        let learner = self.routing().map(|routing| Arc::clone(&routing.router));
+        Subscription::open(stream, opening.boxed(), hub, deadline, learner).await
     }
 
     /// Counts the stored events that match; an event that several filters match counts once.
@@ -314,7 +345,7 @@ impl NostrClient {
 
     /// How everything is. Reads counters; waits for no worker.
     pub fn status(&self) -> ClientStatus {
-        let Durable { hub, pipeline, relays, desk, outbox, .. } = &self.inner.durable;
+        let Durable { hub, pipeline, relays, desk, outbox, routing, .. } = &self.inner.durable;
         let held = self.held().clone();
         let mut subscriptions = SubscriptionsStatus::default();
         for stats in hub.stats() {
@@ -335,6 +366,7 @@ impl NostrClient {
             relays: relays.report(),
             unanswered_publishes: relays.unanswered_publishes(),
             outbox: outbox.as_ref().map(|outbox| outbox.status()),
+            routing: routing.as_ref().map(|routing| routing.status()),
             subscriptions,
             ingest: pipeline.stats(),
             store: held.as_ref().and_then(|held| held.store.stats().ok()),

@@ -68,6 +68,7 @@ mod private;
 mod publish;
 mod remine;
 mod report;
+mod routing;
 mod status;
 mod subscription;
 mod tree;
@@ -79,8 +80,8 @@ pub use chaos::{Fault, Worker};
 pub use client::NostrClient;
 pub use config::{
     ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, FileSetting, LimitsConfig,
-    MinerConfig, OutboxConfig, ProxyConfig, ProxyUse, Remine, Reserve, StoreBackend, StoreConfig,
-    SupervisionConfig,
+    MinerConfig, OutboxConfig, ProxyConfig, ProxyUse, Remine, Reserve, RoutingConfig, RoutingMode,
+    StoreBackend, StoreConfig, SupervisionConfig,
 };
 pub use error::{ClientError, StartError};
 #[cfg(feature = "tip5")]
@@ -96,6 +97,7 @@ pub use nipworker_pipeline::{
     DeliveryLimits, IngestStats, Overflow, RelayNews, Source, SubscriptionStats, content, kinds,
     pipes,
 };
+pub use nipworker_relay::routing::RouterCounts;
 pub use nipworker_relay::{LinkState, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
 pub use nipworker_store::{EventStore, StoreStats};
@@ -107,6 +109,7 @@ pub use pages::{DEFAULT_PAGE_EVENTS, MAX_SAME_SECOND, Page, PageOptions, Pages};
 pub use publish::{IMPORT_MAX_EVENTS, PublishOptions};
 pub use remine::{DemandSource, Demanded, RemineResult, Remined};
 pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};
+pub use routing::RoutingStatus;
 pub use status::{ClientStatus, KernelSpeed, KernelStatus, MiningStatus, SubscriptionsStatus};
 pub use subscription::{QueryOptions, SubscribeOptions, Subscription, SubscriptionEvent};
 

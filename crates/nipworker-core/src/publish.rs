@@ -65,7 +65,15 @@ impl NostrClient {
         let use_relays = use_relays && self.has_relays(relays.as_deref());
         let timeout = timeout.unwrap_or(self.config().connections.publish_deadline);
         let again = (self.config().miner.remine == Remine::Refused).then(|| event.clone());
+        let routed = self.routing().filter(|_| use_relays && relays.is_none());
+        if routed.is_some() {
+            self.look_up_of(&event).await;
+        }
+        let learned = self.routing().map(|_| event.clone());
         let (outcome, receipts) = self.send(event, texts(relays), use_relays, timeout).await?;
+        if let (Some(event), true) = (learned, outcome.status.is_accepted()) {
+            self.learn_from(&event);
+        }
         let remined = match again {
             Some(event) => remine::after(self, &event, &receipts, timeout).await,
             None => None,

@@ -9,7 +9,7 @@ use nipworker_store::StoreStats;
 use nipworker_supervision::TreeStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckpointStatus, OutboxStatus};
+use crate::{CheckpointStatus, OutboxStatus, RoutingStatus};
 
 /// A snapshot of the whole client. Taking it asks no worker and waits for none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct ClientStatus {
     /// Events that must arrive; `None` without a file for them.
     #[serde(default)]
     pub outbox: Option<OutboxStatus>,
+    /// Where requests go that name no relay; `None` where `routing.mode` is off.
+    #[serde(default)]
+    pub routing: Option<RoutingStatus>,
     /// Open subscriptions.
     pub subscriptions: SubscriptionsStatus,
     /// What came in, was new, known or refused.

@@ -15,8 +15,9 @@ use nipworker_pipeline::{
     pipes::{PipeNote, PipeSpec},
 };
 use nipworker_protocol::{Event, RelayUrl, Verified};
+use nipworker_relay::routing::Router;
 
-use crate::ClientError;
+use crate::{ClientError, routing};
 
 /// What a subscription's reader gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +161,8 @@ pub struct Subscription {
     hub: Hub,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     ended: bool,
+    /// Who learns from what is read where relays are.
+    learner: Option<Arc<Router>>,
 }
 
 impl std::fmt::Debug for Subscription {
@@ -176,6 +179,7 @@ impl Subscription {
         mut opening: Opening,
         hub: Hub,
         deadline: Option<Duration>,
+        learner: Option<Arc<Router>>,
     ) -> Result<Self, ClientError> {
         let request = match futures::poll!(&mut opening) {
             Poll::Pending => Request::Open(opening),
@@ -183,7 +187,7 @@ impl Subscription {
             Poll::Ready(Err(error)) => return Err(error),
         };
         let deadline = deadline.map(|time| Box::pin(tokio::time::sleep(time)));
-        Ok(Self { stream, request, hub, deadline, ended: false })
+        Ok(Self { stream, request, hub, deadline, ended: false, learner })
     }
 
     /// Its name, unique in the client.
@@ -247,7 +251,12 @@ impl Stream for Subscription {
                 this.ended = true;
                 return Poll::Ready(None);
             }
-            Some(HubEvent::Event { event, source }) => SubscriptionEvent::Event { event, source },
+            Some(HubEvent::Event { event, source }) => {
+                if let Some(router) = &this.learner {
+                    routing::learn(router, &event);
+                }
+                SubscriptionEvent::Event { event, source }
+            }
             Some(HubEvent::EndOfStored) => SubscriptionEvent::EndOfStored,
             Some(HubEvent::Lagged(missed)) => SubscriptionEvent::Lagged { missed },
             Some(HubEvent::Note { pipe, note }) => SubscriptionEvent::Note { pipe, note },

@@ -16,9 +16,10 @@ use nipworker_store::EventStore;
 use nipworker_supervision::{Address, ChildSpec, Strategy, Supervisor, SupervisorHandle};
 
 use crate::{
-    ClientConfig, FileSetting, MinerConfig, StartError, clock,
+    ClientConfig, FileSetting, MinerConfig, RoutingMode, StartError, clock,
     mining::{self, Desk},
     outbox::{OutboxKeeper, Sending},
+    routing::Routing,
 };
 
 /// The addresses of the workers. They are valid for the life of the client.
@@ -52,6 +53,7 @@ pub(crate) struct Durable {
     pub(crate) desk: Arc<Desk>,
     pub(crate) signer: SignerSlot,
     pub(crate) outbox: Option<Arc<OutboxKeeper>>,
+    pub(crate) routing: Option<Arc<Routing>>,
 }
 
 /// A running tree and how to talk to it.
@@ -81,13 +83,20 @@ pub(crate) async fn start(
         }
     };
     let desk = Arc::new(open_desk(config, &addresses, &unix)?);
+    let routing =
+        (config.routing.mode == RoutingMode::Outbox).then(|| Arc::new(Routing::new(config)));
+    let mut book = RelayBook::new(config.relays.iter().cloned());
+    if let Some(routing) = &routing {
+        book = book.with_router(Arc::clone(&routing.router));
+    }
     let mut durable = Durable {
         hub: Hub::with_clock(config.hub_config(), elapsed()),
         pipeline: Arc::new(Pipeline::new(config.pipeline_config())),
-        relays: Arc::new(RelayBook::new(config.relays.iter().cloned())),
+        relays: Arc::new(book),
         desk,
         signer,
         outbox: None,
+        routing,
     };
     let children = children(config, &durable, &addresses, store, transport, &verifier, unix);
     let mut builder = Supervisor::builder("nipworker")

@@ -11,6 +11,7 @@ use nipworker_protocol::{EventId, Filter, RelayUrl};
 use crate::{
     PublishId, RelayReport,
     effect::{Progress, Step},
+    routing::Router,
     stats::RelayStats,
 };
 
@@ -33,6 +34,7 @@ pub struct RelayBook {
     desired: Vec<RelayUrl>,
     pages: Mutex<Pages>,
     watcher: OnceLock<Watcher>,
+    router: Option<Arc<Router>>,
 }
 
 /// Who is told of each connection; it must not wait for anything.
@@ -58,12 +60,21 @@ pub(crate) struct Pages {
 #[derive(Debug, Clone)]
 pub(crate) struct BookedRequest {
     pub(crate) filters: Arc<[Filter]>,
+    /// What each relay is asked for where that was decided by routing.
+    pub(crate) routed: BTreeMap<RelayUrl, Arc<[Filter]>>,
     pub(crate) close_on_eose: bool,
     /// How long relays have for their first answer.
     pub(crate) patience: Duration,
     /// When that ends.
     pub(crate) deadline: Duration,
     pub(crate) relays: BTreeMap<RelayUrl, BookedPart>,
+}
+
+impl BookedRequest {
+    /// What a relay is asked for.
+    pub(crate) fn filters_at(&self, relay: &RelayUrl) -> &Arc<[Filter]> {
+        self.routed.get(relay).unwrap_or(&self.filters)
+    }
 }
 
 /// A subscription at one relay.
@@ -89,6 +100,8 @@ pub(crate) struct BookedPublish {
     pub(crate) event: EventId,
     pub(crate) frame: Arc<str>,
     pub(crate) relays: BTreeSet<RelayUrl>,
+    /// Whether routing chose the relays.
+    pub(crate) routed: bool,
     pub(crate) asked: Duration,
     pub(crate) deadline: Duration,
     pub(crate) owners: u32,
@@ -103,7 +116,7 @@ impl RelayBook {
                 relays.push(relay);
             }
         }
-        Self { desired: relays, pages: Mutex::default(), watcher: OnceLock::new() }
+        Self { desired: relays, pages: Mutex::default(), watcher: OnceLock::new(), router: None }
     }
 
     /// Has `watcher` told of every connection that comes about, from the thread that made it:
@@ -117,6 +130,17 @@ impl RelayBook {
         if let Some(Watcher(watcher)) = self.watcher.get() {
             watcher(relay);
         }
+    }
+
+    /// With somebody who decides where requests go that name no relay.
+    pub fn with_router(mut self, router: Arc<Router>) -> Self {
+        self.router = Some(router);
+        self
+    }
+
+    /// Who decides where requests go that name no relay; `None` sends them to the desired ones.
+    pub fn router(&self) -> Option<&Arc<Router>> {
+        self.router.as_ref()
     }
 
     /// The relays that are always wanted, each once, in the order they were given.

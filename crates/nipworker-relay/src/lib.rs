@@ -26,6 +26,9 @@
 //! * **Only what differs is asked for.** What both sides have is compared by NIP-77
 //!   ([`RelayPool::reconcile`]). A relay that cannot, will not, or never ends is found out within a
 //!   bounded time, and the result says which it was: see [`ReconcileEnd`].
+//! * **Who names no relay is routed**, where the book has a [`Router`](routing::Router): each relay is
+//!   asked for the authors that it serves, within hard bounds. See [`routing`].
+//! * **What must arrive is kept** until each relay has decided. See [`outbox`].
 //! * **A replaced socket is deaf.** Each connection has a [`ConnectionId`]; what an older one
 //!   still reports changes nothing.
 //!
@@ -35,7 +38,7 @@
 //! This crate must not know actors, runtimes, sockets, or what an event means: events stay text.
 //!
 //! Units: [`Now::monotonic`] is the time since any fixed start, [`Now::unix`] and `created_at` are
-//! unix seconds, sizes are bytes. Sources: NIP-01, NIP-11, NIP-13, NIP-77.
+//! unix seconds, sizes are bytes. Sources: NIP-01, NIP-11, NIP-13, NIP-65, NIP-77.
 
 mod backoff;
 mod book;
@@ -46,6 +49,7 @@ mod pool;
 mod reconcile;
 mod request;
 mod resume;
+pub mod routing;
 mod session;
 mod stats;
 mod work_demand;

@@ -1,7 +1,9 @@
 //! All relays together.
 
+mod admission;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -16,6 +18,7 @@ use crate::{
     book::{BookedPart, BookedPublish, BookedRequest},
     effect::Out,
     request::{OpenRequest, PublishRequest, RequestError},
+    routing::Heard,
     session::{Outbound, Reconciliation, RelaySession, Subscription},
 };
 
@@ -90,7 +93,7 @@ impl RelayPool {
         if request.filters.is_empty() {
             return Err(RequestError::NoFilter);
         }
-        let relays = self.targets(request.relays)?;
+        let (relays, routed) = self.routes(now, request.relays, &request.filters)?;
         let subscription: Arc<str> = request.subscription.into();
         let (open, known) = self
             .lease
@@ -105,7 +108,7 @@ impl RelayPool {
         let effects = self.run(|pool, out| {
             pool.close_everywhere(now, &subscription, out);
             for relay in relays {
-                if pool.admit(now, &relay, out) {
+                if pool.admit(now, &relay, routed.contains_key(&relay), out) {
                     taken.push(relay);
                 } else {
                     pool.no_room(&relay, &subscription, out);
@@ -114,6 +117,7 @@ impl RelayPool {
             let parts = taken.iter().map(|relay| (relay.clone(), BookedPart::default()));
             let booked = BookedRequest {
                 filters: Arc::clone(&filters),
+                routed,
                 close_on_eose: request.close_on_eose,
                 patience,
                 deadline,
@@ -127,7 +131,7 @@ impl RelayPool {
             for relay in &taken {
                 pool.session(relay, |session| {
                     let part = BookedPart::default();
-                    session.open(now, Subscription::new(&subscription, &booked, part), out);
+                    session.open(now, Subscription::new(&subscription, relay, &booked, part), out);
                 });
             }
         });
@@ -179,7 +183,7 @@ impl RelayPool {
             }
             reconcile = ReconcileId(out.next_id());
             let task = Reconciliation::new(reconcile, request, now, pool.latest);
-            if pool.admit(now, &relay, out) {
+            if pool.admit(now, &relay, false, out) {
                 pool.session(&relay, |session| session.reconcile(now, task, out));
             } else {
                 task.not_connected(pool.full(), out);
@@ -198,9 +202,10 @@ impl RelayPool {
         now: Now,
         request: PublishRequest,
     ) -> Result<(PublishId, Vec<Effect>), RequestError> {
-        let relays = self.targets(request.relays)?;
         // The text becomes a part of a frame: it must be one whole value.
         serde_json::from_str::<&RawValue>(&request.json).map_err(|_| RequestError::NotJson)?;
+        let routed = request.relays.is_empty() && self.lease.book().router().is_some();
+        let relays = self.targets_of(now, request.relays, &request.json)?;
         if self.lease.book().unanswered_publishes() >= MAX_UNANSWERED_PUBLISHES {
             return Err(RequestError::TooManyPublishes { limit: MAX_UNANSWERED_PUBLISHES });
         }
@@ -210,6 +215,7 @@ impl RelayPool {
             event: request.event,
             frame: format!(r#"["EVENT",{}]"#, request.json).into(),
             relays: relays.iter().cloned().collect(),
+            routed,
             asked: now.monotonic,
             deadline: (now.monotonic + deadline.min(MAX_PUBLISH_DEADLINE)).min(self.latest),
             owners: 1,
@@ -234,9 +240,13 @@ impl RelayPool {
         result: Result<(), &TransportError>,
     ) -> Vec<Effect> {
         let effects =
-            self.with(relay, |session, out| session.dialled(now, connection, result, out));
+            self.with(now, relay, |session, out| session.dialled(now, connection, result, out));
         if result.is_ok() {
             self.lease.book().connected(relay);
+        }
+        if let Some(router) = self.lease.book().router() {
+            let heard = if result.is_ok() { Heard::Connected } else { Heard::Failed };
+            router.heard(now.monotonic, relay, heard);
         }
         effects
     }
@@ -249,7 +259,7 @@ impl RelayPool {
         connection: ConnectionId,
         messages: Vec<Incoming>,
     ) -> Vec<Effect> {
-        self.with(relay, |session, out| session.received(now, connection, messages, out))
+        self.with(now, relay, |session, out| session.received(now, connection, messages, out))
     }
 
     /// A connection ended, on reading or on writing. What was read before is told first.
@@ -260,7 +270,7 @@ impl RelayPool {
         connection: ConnectionId,
         error: &TransportError,
     ) -> Vec<Effect> {
-        self.with(relay, |session, out| session.lost(now, connection, error, out))
+        self.with(now, relay, |session, out| session.lost(now, connection, error, out))
     }
 
     /// So many messages of [`Effect::Send`] were handed to the network.
@@ -278,14 +288,20 @@ impl RelayPool {
         delivery: DeliveryId,
         losses: &[Loss],
     ) -> Vec<Effect> {
-        self.with(relay, |session, out| session.delivered(now, delivery, losses, out))
+        self.with(now, relay, |session, out| session.delivered(now, delivery, losses, out))
     }
 
     /// Does what is due. Calling it too early or too often changes nothing.
     pub fn timer(&mut self, now: Now) -> Vec<Effect> {
         self.run(|pool, out| {
-            for session in pool.sessions.values_mut() {
+            for (relay, session) in &mut pool.sessions {
+                let (_, missed, _) = session.answers();
                 session.timer(now, out);
+                if session.answers().1 > missed
+                    && let Some(router) = pool.lease.book().router()
+                {
+                    router.heard(now.monotonic, relay, Heard::EoseMissed);
+                }
             }
             let idle: Vec<RelayUrl> = pool
                 .sessions
@@ -331,26 +347,16 @@ impl RelayPool {
         self.sessions.len()
     }
 
-    fn targets(&self, named: Vec<RelayUrl>) -> Result<Vec<RelayUrl>, RequestError> {
-        let named = match named.is_empty() {
-            true => self.lease.book().desired().to_vec(),
-            false => named,
-        };
-        let mut seen = BTreeSet::new();
-        let relays: Vec<_> = named.into_iter().filter(|url| seen.insert(url.clone())).collect();
-        if relays.is_empty() { Err(RequestError::NoRelay) } else { Ok(relays) }
-    }
-
     fn rebuild(&mut self, now: Now, out: &mut Out) {
         for relay in self.lease.book().desired().to_vec() {
-            self.admit(now, &relay, out);
+            self.admit(now, &relay, false, out);
         }
         let (requests, publishes) =
             self.lease.write(|pages| (pages.requests.clone(), pages.publishes.clone()));
         for (subscription, request) in &requests {
             for (relay, part) in &request.relays {
-                if self.admit(now, relay, out) {
-                    let subscription = Subscription::new(subscription, request, *part);
+                if self.admit(now, relay, request.routed.contains_key(relay), out) {
+                    let subscription = Subscription::new(subscription, relay, request, *part);
                     self.session(relay, |session| session.open(now, subscription, out));
                 }
             }
@@ -362,7 +368,7 @@ impl RelayPool {
 
     fn send(&mut self, now: Now, publish: PublishId, booked: &BookedPublish, out: &mut Out) {
         for relay in &booked.relays {
-            if self.admit(now, relay, out) {
+            if self.admit(now, relay, booked.routed, out) {
                 let outbound = Outbound::new(publish, booked);
                 self.session(relay, |session| session.publish(now, outbound, out));
             } else {
@@ -374,42 +380,6 @@ impl RelayPool {
                 };
                 out.receipts.push((publish, receipt));
             }
-        }
-    }
-
-    /// Makes sure that there is a session, if there is room for one.
-    fn admit(&mut self, now: Now, relay: &RelayUrl, out: &mut Out) -> bool {
-        if self.sessions.contains_key(relay) {
-            return true;
-        }
-        let configured = self.lease.book().desired().contains(relay);
-        if self.sessions.len() >= self.config.max_relays {
-            let idle = self
-                .sessions
-                .iter()
-                .filter_map(|(url, session)| Some((session.idle_since()?, url.clone())))
-                .min();
-            match idle {
-                Some((_, url)) => self.dismiss(&url, out),
-                None => return false,
-            }
-        }
-        let stats = self.lease.stats(relay);
-        stats.set_configured(configured);
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let config = Arc::clone(&self.config);
-        let mut session = RelaySession::new(relay.clone(), configured, config, stats, self.seed);
-        session.start(now, out);
-        self.sessions.insert(relay.clone(), session);
-        true
-    }
-
-    fn dismiss(&mut self, relay: &RelayUrl, out: &mut Out) {
-        if let Some(mut session) = self.sessions.remove(relay) {
-            session.dismiss(out);
-            self.lease.write(|pages| {
-                pages.stats.remove(relay);
-            });
         }
     }
 
@@ -440,10 +410,23 @@ impl RelayPool {
 
     fn with(
         &mut self,
+        now: Now,
         relay: &RelayUrl,
         act: impl FnOnce(&mut RelaySession, &mut Out),
     ) -> Vec<Effect> {
-        self.run(|pool, out| pool.session(relay, |session| act(session, out)))
+        let answers =
+            |pool: &Self| pool.sessions.get(relay).map(RelaySession::answers).unwrap_or_default();
+        let (eoses, missed, _) = answers(self);
+        let effects = self.run(|pool, out| pool.session(relay, |session| act(session, out)));
+        if let Some(router) = self.lease.book().router() {
+            let (eoses_now, missed_now, latency) = answers(self);
+            if eoses_now > eoses {
+                router.heard(now.monotonic, relay, Heard::Eose(latency));
+            } else if missed_now > missed {
+                router.heard(now.monotonic, relay, Heard::EoseMissed);
+            }
+        }
+        effects
     }
 
     /// Runs one input to its end: books first, then effects.

@@ -23,7 +23,7 @@ use std::{
 };
 
 use nipworker_protocol::RelayUrl;
-use nipworker_transport::{CloseFrame, Outgoing, TransportError};
+use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing, TransportError};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use self::{places::Waiting, reconcile::Reconciliations};
@@ -43,6 +43,9 @@ const MAX_UNWRITTEN_MESSAGES: usize = 8_192;
 pub(crate) struct RelaySession {
     url: RelayUrl,
     configured: bool,
+    /// Whether routing brought it in, by a stranger's word.
+    stranger: bool,
+    public_only: bool,
     config: Arc<RelayConfig>,
     stats: Arc<RelayStats>,
     rng: SmallRng,
@@ -120,6 +123,8 @@ impl RelaySession {
         Self {
             url,
             configured,
+            stranger: false,
+            public_only: false,
             backoff: Backoff::new(config.backoff.clone()),
             config,
             stats,
@@ -140,6 +145,21 @@ impl RelaySession {
             dirty: BTreeSet::new(),
             finished: Vec::new(),
         }
+    }
+
+    /// One that routing brings in, and whether it may be at public addresses only.
+    pub(crate) fn stranger(self, public_only: bool) -> Self {
+        Self { stranger: true, public_only, ..self }
+    }
+
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.stranger
+    }
+
+    /// Subscriptions that it has answered and missed, and how long the last answer took.
+    pub(crate) fn answers(&self) -> (u64, u64, Duration) {
+        let latency = Duration::from_millis(self.stats.eose_latency_ms.get());
+        (self.stats.eoses.get(), self.stats.eose_missed.get(), latency)
     }
 
     pub(crate) fn start(&mut self, now: Now, out: &mut Out) {
@@ -335,7 +355,10 @@ impl RelaySession {
         out.effects.push(Effect::Dial {
             relay: self.url.clone(),
             connection,
-            options: self.config.connect_options(),
+            options: ConnectOptions {
+                public_only: self.public_only,
+                ..self.config.connect_options()
+            },
         });
     }
 

@@ -6,6 +6,7 @@ mod file_setting;
 mod miner;
 mod outbox;
 mod proxy;
+mod routing;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -24,6 +25,7 @@ pub use file_setting::FileSetting;
 pub use miner::{Dispatch, MinerConfig, Remine, Reserve};
 pub use outbox::OutboxConfig;
 pub use proxy::{ProxyConfig, ProxyUse};
+pub use routing::{RoutingConfig, RoutingMode};
 
 /// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
 /// in memory, no relays, threads by the number of cores.
@@ -36,6 +38,8 @@ pub struct ClientConfig {
     pub store: StoreConfig,
     /// Limits and times of relay connections.
     pub connections: ConnectionsConfig,
+    /// Where requests go that name no relay.
+    pub routing: RoutingConfig,
     /// Events that must arrive.
     pub outbox: OutboxConfig,
     /// Which relays are reached through a proxy.
@@ -299,6 +303,9 @@ impl ClientConfig {
         }
         if let Err((key, problem)) = self.miner.validate() {
             return wrong(&format!("miner.{key}"), problem);
+        }
+        if let Err((key, problem)) = self.routing.validate(self.connections.max_relays) {
+            return wrong(&format!("routing.{key}"), problem);
         }
         if let Err((key, problem)) = self.outbox.validate() {
             return wrong(&format!("outbox.{key}"), problem);

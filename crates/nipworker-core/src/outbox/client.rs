@@ -39,6 +39,9 @@ impl NostrClient {
     /// `outbox.max_attempts` is over: [`outbox_entry`](Self::outbox_entry) tells. An event that is
     /// in the outbox already is not sent twice; relays that had refused it are tried anew.
     ///
+    /// Relays that are not named are the configured ones, whatever `routing.mode` says: what is kept
+    /// for days must not depend on what a stranger's list said once.
+    ///
     /// It is not mined anew for relays that demand work, whatever `miner.remine` says.
     ///
     /// Dropping the future does not take the event back.

@@ -32,12 +32,14 @@ mod entry;
 mod queue;
 mod record;
 mod state;
+mod types;
 mod verdict;
 
 pub use config::OutboxConfig;
 pub use entry::{DeliveryState, LastAnswer, OutboxEntry, RelayDelivery};
 pub use record::OutboxRecord;
-pub use state::{Answer, Attempt, Outbox, OutboxCounts, OutboxError};
+pub use state::Outbox;
+pub use types::{Answer, Attempt, OutboxCounts, OutboxError};
 pub use verdict::{Verdict, verdict};
 
 /// Most relays of one event.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use nipworker_protocol::{ClientMessage, Filter};
+use nipworker_protocol::{ClientMessage, Filter, RelayUrl};
 use nipworker_transport::Outgoing;
 
 use super::{Link, RelaySession, places::Waiting};
@@ -50,10 +50,15 @@ enum Asked {
 }
 
 impl Subscription {
-    pub(crate) fn new(name: &Arc<str>, request: &BookedRequest, part: BookedPart) -> Self {
+    pub(crate) fn new(
+        name: &Arc<str>,
+        relay: &RelayUrl,
+        request: &BookedRequest,
+        part: BookedPart,
+    ) -> Self {
         Self {
             name: Arc::clone(name),
-            filters: Arc::clone(&request.filters),
+            filters: Arc::clone(request.filters_at(relay)),
             close_on_eose: request.close_on_eose,
             patience: request.patience,
             deadline: request.deadline,

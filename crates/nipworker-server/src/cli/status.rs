@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use nipworker_core::{ClientStatus, LinkState, OutboxStatus, PoolMetrics, RelayReport};
+use nipworker_core::{
+    ClientStatus, LinkState, OutboxStatus, PoolMetrics, RelayReport, RoutingStatus,
+};
 
 use super::{
     args::StatusArgs,
@@ -139,9 +141,19 @@ fn engine_lines(engine: &ClientStatus) -> Vec<String> {
         lines.push("relays: none".to_owned());
     }
     lines.extend(engine.relays.iter().map(relay_line));
+    lines.extend(engine.routing.iter().map(routing_line));
     lines.extend(engine.outbox.iter().map(outbox_line));
     lines.extend(mining_lines(engine));
     lines
+}
+
+fn routing_line(routing: &RoutingStatus) -> String {
+    let counts = &routing.counts;
+    let refused: u64 = counts.refused.values().sum();
+    format!(
+        "routing: {} relay lists, {} times looked for more, {refused} relays refused",
+        counts.lists, routing.lookups
+    )
 }
 
 fn outbox_line(outbox: &OutboxStatus) -> String {

@@ -9,6 +9,7 @@
 //! * `mailbox_*{worker}`: depth, high water, capacity, refused messages, dead letters;
 //! * `relay_*{relay}`: upstream relays; `ingest_*`: what came in and why it was refused;
 //! * `store_*`, `subscriptions_*`, `unanswered_publishes`;
+//! * `routing_*`: relay lists, where `engine.routing.mode` is on;
 //! * `outbox_*`: events that are published durably, where `engine.outbox.file` names a file;
 //! * `mining_kernel_info{kernel}`, `mining_kernel_hash_seconds{kernel}`: what hashes, and what was
 //!   measured at the start; `mining_jobs_known{phase}`; `mining_*` and `mining_thread_*{thread}`: how
@@ -20,7 +21,7 @@ use std::fmt;
 use actix_web::{HttpResponse, http::StatusCode, web};
 use nipworker_core::{
     ChildStatus, JobProgress, LinkState, MiningStatus, OutboxStatus, PoolMetrics, RelayReport,
-    State, ThreadMetrics, outbox::OutboxCounts,
+    RouterCounts, RoutingStatus, State, ThreadMetrics, outbox::OutboxCounts,
 };
 use prometheus_client::{
     collector::Collector,
@@ -180,7 +181,22 @@ fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
     )?;
     let waiting = engine.unanswered_publishes as f64;
     page.gauge("unanswered_publishes", "publishes that a relay has not answered", waiting)?;
-    engine.outbox.as_ref().map_or(Ok(()), |status| outbox(page, status))
+    engine.outbox.as_ref().map_or(Ok(()), |status| outbox(page, status))?;
+    engine.routing.as_ref().map_or(Ok(()), |status| routing(page, status))
+}
+
+fn routing(page: &mut Page<'_>, status: &RoutingStatus) -> fmt::Result {
+    let RouterCounts { lists, refused, without_place } = &status.counts;
+    page.gauge("routing_lists", "relay lists that are known", *lists as f64)?;
+    page.counter("routing_lookups", "times that relays were asked for lists", status.lookups)?;
+    page.counter(
+        "routing_without_place",
+        "authors that were asked for at the configured relays for want of a place",
+        *without_place,
+    )?;
+    let refused: Vec<_> =
+        refused.iter().map(|(reason, count)| ([("reason", reason.as_str())], *count)).collect();
+    page.counters("routing_refused", "names of relays that were refused", &refused)
 }
 
 fn outbox(page: &mut Page<'_>, status: &OutboxStatus) -> fmt::Result {
