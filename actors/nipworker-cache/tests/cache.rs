@@ -13,7 +13,7 @@ use std::{
 
 use futures::{channel::oneshot, executor::block_on, future::join_all};
 use nipworker_cache::{CacheActor, CacheParts, MAILBOX, child_spec};
-use nipworker_protocol::{Event, EventId, Filter, Verified};
+use nipworker_protocol::{Event, EventId, Filter, PublicKey, Verified};
 use nipworker_schema::{
     AskRelaysT, CacheEdge, CacheMessageT, CountStoredT, EventReceiptsT, FailedT, FailureCode,
     PageT, PersistT, PutStatus, QueryPageT, ReceiptStatus, ReceiptT, RelayEdge, RelayEdgeMessageT,
@@ -61,6 +61,14 @@ impl EventStore for Trapped {
 
     fn sweep_expired(&self, now: i64) -> Result<u64, StoreError> {
         self.store.sweep_expired(now)
+    }
+
+    fn vanish(&self, author: &PublicKey, until: i64) -> Result<u64, StoreError> {
+        self.store.vanish(author, until)
+    }
+
+    fn delete(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError> {
+        self.store.delete(filters, now)
     }
 
     fn for_each_oldest_first(

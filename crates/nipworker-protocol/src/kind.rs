@@ -14,6 +14,10 @@ pub mod kinds {
     pub const CONTACTS: u16 = 3;
     /// Deletion request (NIP-09).
     pub const DELETION: u16 = 5;
+    /// Request to vanish (NIP-62).
+    pub const VANISH: u16 = 62;
+    /// Gift wrap (NIP-59).
+    pub const GIFT_WRAP: u16 = 1059;
     /// Relay list (NIP-65).
     pub const RELAY_LIST: u16 = 10002;
 }

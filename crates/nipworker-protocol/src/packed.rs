@@ -172,6 +172,25 @@ impl Verified<PackedEvent> {
     }
 }
 
+/// The kind and the expiration time of a packed event, of which nothing else is looked at.
+///
+/// # Errors
+/// As [`PackedEvent::parse`], as far as its head goes.
+pub fn head_of(bytes: &[u8]) -> Result<(u16, Option<i64>), PackedError> {
+    let short = PackedError::Short { got: bytes.len() };
+    let (flags, kind) = match *bytes {
+        [PACKED_VERSION, flags, low, high, ..] => (flags, u16::from_le_bytes([low, high])),
+        [found, ..] if found != PACKED_VERSION => return Err(PackedError::Version { found }),
+        _ => return Err(short),
+    };
+    if flags & HAS_EXPIRATION == 0 {
+        return Ok((kind, None));
+    }
+    let rest = bytes.get(FIXED_BYTES..).and_then(|rest| rest.first_chunk());
+    let expiration = rest.copied().map(i64::from_le_bytes).ok_or(short)?;
+    Ok((kind, Some(expiration)))
+}
+
 /// Packs `event` to the end of `out`.
 pub fn pack_into(event: &Event, out: &mut Vec<u8>) {
     write(event, out);

@@ -6,7 +6,7 @@ mod common;
 use common::{any_event, event, real_events};
 use nipworker_protocol::{
     Coordinate, Event, EventId, EventView, Filter, PackedError, PackedEvent, PackedEvents, Tag,
-    packed::PACKED_VERSION,
+    packed::{PACKED_VERSION, head_of},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -30,6 +30,7 @@ fn agrees(event: &Event) {
         assert_eq!(view.get(2), tag.get(2));
     }
     assert_eq!(view.to_event(), *event);
+    assert_eq!(head_of(packed.as_bytes()), Ok((event.kind, event.expiration())));
     let json = event.to_json();
     assert_eq!(view.to_json(), json);
     assert_eq!(view.json_len(), json.len());

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use nipworker_protocol::{Event, EventId, Filter, PackedEvent, Verified};
+use nipworker_protocol::{Event, EventId, Filter, PackedEvent, PublicKey, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cursor, Position, StoreError};
@@ -101,6 +101,22 @@ pub trait EventStore: Send + Sync {
     /// [`StoreError::Kv`], [`StoreError::Damaged`]; what earlier commits removed stays removed.
     fn sweep_expired(&self, now: i64) -> Result<u64, StoreError>;
 
+    /// Removes everything of `author` up to `until` (unix seconds, inclusive) and keeps it away from
+    /// then on, as a request to vanish does (NIP-62): with it go gift wraps for the author; other
+    /// requests to vanish stay. Says how many events were removed, in several commits.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`]; what is left is removed when the store is
+    /// opened again, or with the next request.
+    fn vanish(&self, author: &PublicKey, until: i64) -> Result<u64, StoreError>;
+
+    /// Removes what answers at least one of `filters` and says how many events that were. A `limit`
+    /// plays no part. Nothing keeps the events from being put again. Works in several commits.
+    ///
+    /// # Errors
+    /// As [`EventStore::query`]; what earlier commits removed stays removed.
+    fn delete(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError>;
+
     /// Hands over every event that has not expired, oldest first, from one moment's view, until
     /// `visit` breaks. Putting them into another store in this order gives the same content.
     ///
@@ -146,7 +162,7 @@ pub enum PutOutcome {
         /// The one that is kept.
         by: EventId,
     },
-    /// Its author asked for its deletion (NIP-09).
+    /// Its author asked for its deletion (NIP-09) or to vanish (NIP-62).
     Deleted,
     /// Its expiration time is over (NIP-40).
     Expired,

@@ -7,7 +7,8 @@
 //!
 //! * [`EventStore`] is the port that the cache worker uses: put, query, count, sweep, check;
 //! * [`KvStore`] implements it over any [`OrderedKv`]: replaceable and addressable events
-//!   (NIP-01), deletion requests (NIP-09), expiration (NIP-40), indexes and the query planner;
+//!   (NIP-01), deletion requests (NIP-09), expiration (NIP-40), requests to vanish (NIP-62), indexes
+//!   and the query planner;
 //! * [`MemoryKv`] is the backend that forgets when the process ends;
 //! * [`guard`] turns the panics of a database engine into errors, for backends;
 //! * `conformance` (a feature) holds the suites that every backend runs.
@@ -45,7 +46,9 @@ mod position;
 pub mod conformance;
 
 pub use cursor_memo::CursorMemo;
-pub use engine::{EVENT_JSON_BYTES_MAX, KvStore, MERGED_CURSORS_MAX, SCHEMA_VERSION};
+pub use engine::{
+    EVENT_JSON_BYTES_MAX, KvStore, MERGED_CURSORS_MAX, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION,
+};
 pub use error::StoreError;
 pub use event_store::{
     CHECK_PROBLEMS_KEPT, CheckReport, EventStore, PAGE_BYTES_DEFAULT, PAGE_EVENTS_MAX, Page,

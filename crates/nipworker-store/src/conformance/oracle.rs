@@ -1,8 +1,8 @@
 //! The naive twin: the rules said once more, as searches through a list.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use nipworker_protocol::{Coordinate, Event, Filter, KindClass, Verified, kinds};
+use nipworker_protocol::{Coordinate, Event, Filter, KindClass, PublicKey, Tag, Verified, kinds};
 
 use crate::{Position, PutOutcome};
 
@@ -11,6 +11,7 @@ use crate::{Position, PutOutcome};
 pub struct NaiveStore {
     held: Vec<Event>,
     requests: Vec<Event>,
+    vanished: HashMap<PublicKey, i64>,
 }
 
 impl NaiveStore {
@@ -31,6 +32,9 @@ impl NaiveStore {
         }
         if KindClass::of(event.kind) == KindClass::Ephemeral {
             return PutOutcome::Ephemeral;
+        }
+        if self.has_vanished(event) {
+            return PutOutcome::Deleted;
         }
         if self.held.iter().any(|held| held.id == event.id) {
             return PutOutcome::Duplicate;
@@ -55,7 +59,43 @@ impl NaiveStore {
             self.held.retain(|held| !deletes(event, held));
             self.requests.push((**event).clone());
         }
+        let all = Tag::new(["relay", "ALL_RELAYS"]);
+        if event.kind == kinds::VANISH && event.tags.contains(&all) {
+            self.vanish(event.pubkey, event.created_at);
+        }
         PutOutcome::Stored
+    }
+
+    /// Forgets an author and keeps what comes away; says how many events were removed.
+    pub fn vanish(&mut self, author: PublicKey, until: i64) -> u64 {
+        let mark = self.vanished.entry(author).or_insert(until);
+        *mark = until.max(*mark);
+        let before = self.held.len();
+        let held = std::mem::take(&mut self.held);
+        self.held = held.into_iter().filter(|event| !self.has_vanished(event)).collect();
+        (before - self.held.len()) as u64
+    }
+
+    fn has_vanished(&self, event: &Event) -> bool {
+        let gone = |who: &PublicKey| {
+            self.vanished.get(who).is_some_and(|until| event.created_at <= *until)
+        };
+        let is_wrap_for_gone = event.kind == kinds::GIFT_WRAP
+            && event.tags.iter().any(|tag| {
+                tag.name() == "p"
+                    && tag
+                        .value()
+                        .and_then(|p| PublicKey::from_hex(p).ok())
+                        .is_some_and(|p| gone(&p))
+            });
+        event.kind != kinds::VANISH && (gone(&event.pubkey) || is_wrap_for_gone)
+    }
+
+    /// Removes what answers `filters` and says how many events that were.
+    pub fn delete(&mut self, filters: &[Filter], now: i64) -> u64 {
+        let before = self.held.len();
+        self.held.retain(|event| event.is_expired(now) || !Filter::any_matches(filters, event));
+        (before - self.held.len()) as u64
     }
 
     /// All that answers `filters`, in the order of answers.
@@ -87,7 +127,7 @@ impl NaiveStore {
 
 /// Whether `request` asks for the deletion of `event` and may (NIP-09).
 fn deletes(request: &Event, event: &Event) -> bool {
-    if request.pubkey != event.pubkey || event.kind == kinds::DELETION {
+    if request.pubkey != event.pubkey || matches!(event.kind, kinds::DELETION | kinds::VANISH) {
         return false;
     }
     let id = event.id.to_hex();

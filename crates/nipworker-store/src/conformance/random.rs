@@ -44,7 +44,7 @@ impl Rng {
 }
 
 const AUTHORS: u8 = 3;
-const KINDS: [u16; 9] = [1, 1, 1, 5, 5, 0, 10_002, 30_023, 20_001];
+const KINDS: [u16; 11] = [1, 1, 1, 1, 5, 5, 0, 10_002, 30_023, 20_001, 1_059];
 const WORDS: [&str; 4] = [
     "",
     "a",
@@ -93,6 +93,24 @@ fn one_case(store: &dyn EventStore, seed: u64) {
                 store.sweep_expired(now).unwrap(),
                 twin.sweep(now),
                 "seed {seed}, step {step}: swept"
+            );
+        }
+        if rng.one_in(12) {
+            let filters = [random_filter(&mut rng, &made)];
+            assert_eq!(
+                store.delete(&filters, now).unwrap(),
+                twin.delete(&filters, now),
+                "seed {seed}, step {step}: deleted {}",
+                described(&filters)
+            );
+        }
+        if rng.one_in(20) {
+            let author = samples::author(1 + rng.below(AUTHORS.into()) as u8);
+            let until = samples::NOW - rng.below(SECONDS) as i64;
+            assert_eq!(
+                store.vanish(&author, until).unwrap(),
+                twin.vanish(author, until),
+                "seed {seed}, step {step}: vanished"
             );
         }
         for _ in 0..2 {
@@ -152,12 +170,18 @@ fn described(filters: &[Filter]) -> String {
 
 fn random_event(rng: &mut Rng, made: &[Verified<Event>], now: i64) -> Verified<Event> {
     let by = 1 + rng.below(AUTHORS.into()) as u8;
-    let kind = *rng.pick(&KINDS);
+    let kind = if rng.one_in(40) { 62 } else { *rng.pick(&KINDS) };
     let created_at = samples::NOW - SECONDS as i64 + rng.below(SECONDS) as i64;
     let mut tags: Vec<Vec<String>> = Vec::new();
     let mut tag = |name: &str, value: String| tags.push(vec![name.to_owned(), value]);
     for _ in 0..rng.below(3) {
         tag("t", (*rng.pick(&WORDS)).to_owned());
+    }
+    if kind == 62 && !rng.one_in(4) {
+        tag("relay", "ALL_RELAYS".to_owned());
+    }
+    if kind == 1_059 {
+        tag("p", samples::author(1 + rng.below(AUTHORS.into()) as u8).to_hex());
     }
     if kind == 30_023 && !rng.one_in(4) {
         tag("d", (*rng.pick(&WORDS)).to_owned());

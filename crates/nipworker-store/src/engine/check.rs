@@ -1,10 +1,15 @@
 //! Compares every index with the events, and the other way round.
 
-use nipworker_protocol::{EventView, kinds};
+use nipworker_protocol::EventView;
 
 use crate::{CheckReport, Direction, KeyRange, KvSnapshot, Position, StoreError};
 
-use super::{keys, put::number, row::Row};
+use super::{
+    keys,
+    put::{is_beyond_deletion, number},
+    row::read_row,
+    vanish,
+};
 
 /// Reads everything once and says what disagrees.
 ///
@@ -20,7 +25,7 @@ pub(super) fn check(snapshot: &dyn KvSnapshot) -> Result<CheckReport, StoreError
             report.problem(format!("event key of {} bytes", key.len()));
             continue;
         };
-        let row = match Row::new(position, value.to_vec()) {
+        let row = match read_row(position, value.to_vec()) {
             Ok(row) => row,
             Err(error) => {
                 report.problem(error.to_string());
@@ -48,8 +53,9 @@ pub(super) fn check(snapshot: &dyn KvSnapshot) -> Result<CheckReport, StoreError
             report.index_entries
         ));
     }
-    report.deletion_marks =
-        count(snapshot, keys::DELETED_ID)? + count(snapshot, keys::DELETED_ADDRESS)?;
+    report.deletion_marks = count(snapshot, keys::DELETED_ID)?
+        + count(snapshot, keys::DELETED_ADDRESS)?
+        + count(snapshot, keys::VANISHED)?;
     match snapshot.get(keys::META_EVENTS)?.map(|value| number(&value, "event counter")) {
         None if report.events == 0 => {}
         Some(Ok(counted)) if counted.cast_unsigned() == report.events => {}
@@ -86,7 +92,15 @@ fn check_event(
             None => report.problem(format!("event {id}: index {index} misses it")),
         }
     }
-    if event.kind() != kinds::DELETION && snapshot.get(&keys::deleted_id(&id, &author))?.is_some() {
+    for author in vanish::concerned(event) {
+        if let Some(until) = snapshot.get(&keys::vanished(&author))?
+            && number(&until, "time of a request to vanish").is_ok_and(|t| event.created_at() <= t)
+        {
+            report.problem(format!("event {id} is kept although {author} asked to vanish"));
+        }
+    }
+    if !is_beyond_deletion(event.kind()) && snapshot.get(&keys::deleted_id(&id, &author))?.is_some()
+    {
         report.problem(format!("event {id} is kept although its author deleted it"));
     }
     if let Some(address) = event.coordinate()

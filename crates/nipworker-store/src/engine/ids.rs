@@ -1,73 +1,28 @@
 //! Times and ids of events without the events: what a reconciliation (NIP-77) compares.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use nipworker_protocol::Filter;
 
-use crate::{Direction, KvSnapshot, Position, StoreError};
+use crate::{Position, StoreError};
 
-use super::{
-    keys,
-    stream::Stream,
-    walk::{Limits, Walk},
-};
+use super::walk::{Limits, Source, Walk};
 
 /// Positions of the events that answer, in the order of answers, at most `max`. No row is read
 /// where an index says by itself that its entries answer the filter.
 pub(super) fn ids(
-    snapshot: &dyn KvSnapshot,
+    source: Source<'_>,
     filters: &[Filter],
     max: usize,
     now: i64,
 ) -> Result<Vec<Position>, StoreError> {
-    if let [filter] = filters
-        && filter.search.is_none()
-    {
-        let mut stream = Stream::open(filter, filter.limit, None, 0, snapshot)?;
-        if stream.covers() {
-            return from_index(&mut stream, &expired(snapshot, now)?, max);
-        }
-    }
     let mut found = Vec::new();
     if max > 0 {
-        Walk::start(snapshot, filters, Limits::Exact, None, &[], now)?.run(
-            &mut |position, _| {
-                found.push(position);
-                let full = found.len() >= max;
-                Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            },
-        )?;
-    }
-    Ok(found)
-}
-
-fn from_index(
-    stream: &mut Stream<'_>,
-    expired: &HashSet<Position>,
-    max: usize,
-) -> Result<Vec<Position>, StoreError> {
-    let mut found = Vec::new();
-    while found.len() < max
-        && let Some(head) = stream.head()
-    {
-        let position = head.position;
-        // What has expired is hidden until it is swept, and counts for no limit.
-        if !expired.contains(&position) {
-            found.push(position);
-            stream.count_match();
-        }
-        stream.advance()?;
-    }
-    Ok(found)
-}
-
-/// What has expired and is not swept yet; seldom more than a few.
-fn expired(snapshot: &dyn KvSnapshot, now: i64) -> Result<HashSet<Position>, StoreError> {
-    let mut found = HashSet::new();
-    let mut cursor = snapshot.scan(keys::expired_range(now), Direction::Forward)?;
-    while let Some((key, _)) = cursor.advance()? {
-        let position = Position::from_key_end(key);
-        found.insert(position.ok_or_else(|| StoreError::damaged("index of expiration times"))?);
+        Walk::start(source, filters, Limits::Exact, None, &[], now)?.run(&mut |event| {
+            found.push(event.position);
+            let full = found.len() >= max;
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
     }
     Ok(found)
 }

@@ -3,25 +3,30 @@
 //! | first byte | rest of the key | value |
 //! |---|---|---|
 //! | `E` | position | the packed event |
-//! | `I` | id | creation time, so that the position is known |
-//! | `A` | author, position | |
-//! | `K` | kind, position | |
-//! | `P` | author, kind, position | |
-//! | `T` | tag letter, value, position | |
+//! | `I` | id | creation time, so that the position is known; facts |
+//! | `A` | author, position | facts |
+//! | `K` | kind, position | facts |
+//! | `P` | author, kind, position | facts |
+//! | `T` | tag letter, value, position | facts |
 //! | `R` | address | position of the event that holds the address |
 //! | `X` | expiration time, position | |
 //! | `D` | id, author who deleted it | |
 //! | `G` | address | time up to which its author deleted it |
+//! | `V` | author | time up to which the author asked to vanish |
+//! | `W` | author | the same, while something is left to remove |
 //! | `M` | name | a number about the store itself |
 //!
 //! A position is the inverted creation time and the id, 40 bytes, so that walking a range
-//! forward gives the newest first and the lowest id first where times tie. The events
+//! forward gives the newest first and the lowest id first where times tie. Facts are the kind and,
+//! where there is one, the expiration time. The events
 //! themselves stand in that order, so neighbours in an answer are neighbours on disk.
 
 use nipworker_protocol::{Coordinate, EventId, EventView, KindClass, PublicKey, SingleLetterTag};
 use sha2::{Digest, Sha256};
 
-use crate::{KeyRange, Position, position};
+use crate::{KeyRange, Position, StoreError, position};
+
+use super::facts::Facts;
 
 /// Values up to this many bytes stand in the key as they are; longer ones by their SHA-256, so
 /// that no key grows with what an author writes.
@@ -37,6 +42,9 @@ pub(super) const ADDRESS: u8 = b'R';
 pub(super) const EXPIRY: u8 = b'X';
 pub(super) const DELETED_ID: u8 = b'D';
 pub(super) const DELETED_ADDRESS: u8 = b'G';
+
+pub(super) const VANISHED: u8 = b'V';
+pub(super) const VANISHING: u8 = b'W';
 
 pub(super) const META_SCHEMA: &[u8] = b"Mschema";
 /// There while an older store is being rewritten.
@@ -81,6 +89,17 @@ pub(super) fn id(id: &EventId) -> Vec<u8> {
     key
 }
 
+/// Reads the value of [`id`].
+pub(super) fn read_id_entry(id: &EventId, value: &[u8]) -> Result<(Position, Facts), StoreError> {
+    value
+        .split_first_chunk()
+        .and_then(|(time, facts)| Some((i64::from_be_bytes(*time), Facts::read(facts)?)))
+        .map(|(created_at, facts)| (Position { created_at, id: *id }, facts))
+        .ok_or_else(|| {
+            StoreError::damaged(format!("index of ids has {} bytes for event {id}", value.len()))
+        })
+}
+
 pub(super) fn deleted_id(id: &EventId, author: &PublicKey) -> Vec<u8> {
     let mut key = begin(DELETED_ID);
     key.extend(id.as_bytes());
@@ -110,6 +129,14 @@ pub(super) fn author(author: &PublicKey) -> Vec<u8> {
     key
 }
 
+pub(super) fn vanished(author: &PublicKey) -> Vec<u8> {
+    [&[VANISHED], &author.as_bytes()[..]].concat()
+}
+
+pub(super) fn vanishing(author: &PublicKey) -> Vec<u8> {
+    [&[VANISHING], &author.as_bytes()[..]].concat()
+}
+
 pub(super) fn kind(kind: u16) -> Vec<u8> {
     let mut key = begin(KIND);
     key.extend(kind.to_be_bytes());
@@ -127,6 +154,14 @@ pub(super) fn tag(letter: SingleLetterTag, value: &str) -> Vec<u8> {
     let mut key = begin(TAG);
     key.push(letter.as_byte());
     push_value(&mut key, value);
+    key
+}
+
+/// The index of `p` tags that name `author`.
+pub(super) fn tag_p(author: &PublicKey) -> Vec<u8> {
+    let mut key = begin(TAG);
+    key.extend([b'p', 0]);
+    key.extend(author.as_bytes());
     key
 }
 
@@ -167,12 +202,17 @@ pub(super) fn window(
 /// Every index entry that `event` has, the event itself excluded.
 pub(super) fn index_entries(event: &EventView<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let place = Position::of_view(event).to_key();
+    let facts = Facts::of(event);
     let placed = |mut key: Vec<u8>| {
         key.extend(place);
-        (key, Vec::new())
+        let mut value = Vec::with_capacity(2);
+        facts.write(&mut value);
+        (key, value)
     };
+    let mut found_by_id = event.created_at().to_be_bytes().to_vec();
+    facts.write(&mut found_by_id);
     let mut entries = vec![
-        (id(&event.id()), event.created_at().to_be_bytes().to_vec()),
+        (id(&event.id()), found_by_id),
         placed(author(&event.pubkey())),
         placed(kind(event.kind())),
         placed(author_kind(&event.pubkey(), event.kind())),
@@ -183,7 +223,8 @@ pub(super) fn index_entries(event: &EventView<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     if let Some(expires_at) = event.expiration() {
         let mut key = begin(EXPIRY);
         key.extend(position::oldest_first(expires_at));
-        entries.push(placed(key));
+        key.extend(place);
+        entries.push((key, Vec::new()));
     }
     let mut tags: Vec<_> = event
         .tags()
@@ -236,6 +277,13 @@ mod tests {
         let mut key = Vec::new();
         push_value(&mut key, &"ab".repeat(32));
         assert_eq!(key, [&[0][..], &[0xab; 32]].concat());
+    }
+
+    #[test]
+    fn tags_that_name_an_author_are_found_by_the_author() {
+        let author = PublicKey::from_bytes([0xab; 32]);
+        let letter = SingleLetterTag::new('p').unwrap();
+        assert_eq!(tag_p(&author), tag(letter, &author.to_hex()));
     }
 
     #[test]

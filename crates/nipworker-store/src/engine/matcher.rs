@@ -12,7 +12,8 @@ const LISTED_MAX: usize = 16;
 pub(super) struct Matcher<'f> {
     filter: &'f Filter,
     authors: Option<HashSet<&'f PublicKey>>,
-    kinds: Option<HashSet<u16>>,
+    /// Sorted, where the filter names kinds.
+    kinds: Option<Vec<u16>>,
     tags: Vec<(SingleLetterTag, HashSet<&'f str>)>,
 }
 
@@ -25,11 +26,10 @@ impl<'f> Matcher<'f> {
                 .as_ref()
                 .filter(|authors| authors.len() > LISTED_MAX)
                 .map(|authors| authors.iter().collect()),
-            kinds: filter
-                .kinds
-                .as_ref()
-                .filter(|kinds| kinds.len() > LISTED_MAX)
-                .map(|kinds| kinds.iter().copied().collect()),
+            kinds: filter.kinds.clone().map(|mut kinds| {
+                kinds.sort_unstable();
+                kinds
+            }),
             tags: filter
                 .tags
                 .iter()
@@ -39,9 +39,14 @@ impl<'f> Matcher<'f> {
         }
     }
 
+    /// Whether events of this kind may answer.
+    pub(super) fn allows(&self, kind: u16) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.binary_search(&kind).is_ok())
+    }
+
     pub(super) fn matches(&self, event: &EventView<'_>) -> bool {
         self.authors.as_ref().is_none_or(|authors| authors.contains(&event.pubkey()))
-            && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind()))
+            && self.allows(event.kind())
             && self.tags.iter().all(|(letter, values)| {
                 event
                     .tags()

@@ -1,11 +1,12 @@
 //! Stores of earlier schema versions are brought up to this one when they are opened.
 //!
-//! Version 1 kept an event as a format byte (1), its expiration time and its JSON. The first commit
+//! Version 1 kept an event as a format byte (1), its expiration time and its JSON, and said nothing
+//! of it in the indexes but where it stands. The first commit
 //! raises the version, so that an earlier release refuses the store from then on, and leaves a mark;
 //! the last one takes the mark away. In between every commit is whole, and opening again goes on:
 //! a row says by its first byte in which form it is.
 
-use nipworker_protocol::{Event, EventLimits, packed::PACKED_VERSION};
+use nipworker_protocol::{Event, EventLimits, PackedEvent, packed::PACKED_VERSION};
 
 use crate::{Direction, KeyRange, OrderedKv, Position, StoreError, WriteBatch};
 
@@ -32,11 +33,17 @@ pub(super) fn from_version_1(kv: &dyn OrderedKv) -> Result<(), StoreError> {
         let mut cursor = snapshot.scan(range.clone(), Direction::Forward)?;
         let mut batch = WriteBatch::new();
         let mut last = None;
-        while batch.len() < EVENTS_PER_COMMIT {
+        let mut rewritten = 0;
+        while rewritten < EVENTS_PER_COMMIT {
             let Some((key, value)) = cursor.advance()? else { break };
             last = Some(key.to_vec());
             if value.first() == Some(&JSON_FORMAT) {
-                batch.put(key, packed(key, value)?);
+                let event = packed(key, value)?;
+                batch.put(key, event.as_bytes().to_vec());
+                for (key, value) in keys::index_entries(&event.view()) {
+                    batch.put(key, value);
+                }
+                rewritten += 1;
             }
         }
         drop(cursor);
@@ -53,7 +60,7 @@ pub(super) fn from_version_1(kv: &dyn OrderedKv) -> Result<(), StoreError> {
     Ok(kv.commit(&end)?)
 }
 
-fn packed(key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+fn packed(key: &[u8], value: &[u8]) -> Result<PackedEvent, StoreError> {
     let limits = EventLimits {
         max_event_bytes: EVENT_JSON_BYTES_MAX,
         max_tags: usize::MAX,
@@ -65,7 +72,5 @@ fn packed(key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
     };
     let json = value.get(JSON_AT..).ok_or_else(|| named(&"row is cut short"))?;
     let event = Event::from_json(json, &limits).map_err(|error| named(&error))?;
-    let mut bytes = Vec::new();
-    nipworker_protocol::packed::pack_into(&event, &mut bytes);
-    Ok(bytes)
+    Ok(PackedEvent::new(&event))
 }

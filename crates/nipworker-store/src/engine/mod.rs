@@ -1,12 +1,14 @@
 //! Nostr's rules and indexes over any ordered key-value backend.
 //!
-//! `keys` says how things are laid out, `row` how a stored event is read, `migrate` brings
+//! `keys` says how things are laid out, `facts` what an index entry says of its event, `row` how a
+//! stored event is read, `row_cache` remembers what was read, `vanish` carries out NIP-62, `migrate` brings
 //! older stores up to date, `put` decides what
 //! becomes of an event, `plan` picks an index for a filter, `stream` reads indexes in the order
 //! of answers, `walk` merges the filters of a query, `ids` leaves
 //! the events out, `check` compares indexes with events.
 
 mod check;
+mod facts;
 mod ids;
 mod keys;
 mod matcher;
@@ -14,10 +16,12 @@ mod migrate;
 mod plan;
 mod put;
 mod row;
+mod row_cache;
 mod store;
 mod stream;
+mod vanish;
 mod walk;
 
 pub use plan::MERGED_CURSORS_MAX;
 pub use put::EVENT_JSON_BYTES_MAX;
-pub use store::{KvStore, SCHEMA_VERSION};
+pub use store::{KvStore, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION};

@@ -14,6 +14,8 @@ pub const MERGED_CURSORS_MAX: usize = 1_024;
 const PROBED_RANGES_MAX: usize = 8;
 /// Entries that a probe reads of each range.
 const PROBED_ENTRIES_MAX: usize = 16;
+/// What a candidate costs that has to be read to know whether it answers, beside one that has not.
+const READING_WEIGHT: f64 = 4.0;
 /// Seconds that a range without a lower bound is taken to cover: ten years.
 const OPEN_WINDOW_S: f64 = 315_360_000.0;
 
@@ -22,11 +24,15 @@ pub(super) enum Plan {
     /// There are none.
     Nothing,
     /// Look each id up.
-    Ids,
+    Ids {
+        /// Of those in the filter's window nothing is left to compare but the kind.
+        covers: bool,
+    },
     /// Merge these index ranges.
     Ranges {
         ranges: Vec<KeyRange>,
-        /// Everything in the ranges answers the filter, so nothing is left to compare.
+        /// Everything in the ranges answers the filter but for its kind, which index entries
+        /// tell: no event has to be read to know.
         covers: bool,
     },
 }
@@ -51,7 +57,8 @@ pub(super) fn plan(
         return Ok(Plan::Nothing);
     }
     if filter.ids.is_some() {
-        return Ok(Plan::Ids);
+        let covers = filter.authors.is_none() && filter.tags.is_empty();
+        return Ok(Plan::Ids { covers });
     }
     let window = |prefix: &Vec<u8>| keys::window(prefix, filter.since, filter.until, after);
     let mut best: Option<(f64, Vec<KeyRange>, bool)> = None;
@@ -60,7 +67,8 @@ pub(super) fn plan(
     for candidate in candidates {
         let mut ranges: Vec<KeyRange> = candidate.prefixes.iter().map(window).collect();
         ranges.retain(|range| !range.is_empty());
-        let cost = if only_one { 0.0 } else { estimate(&ranges, filter, snapshot)? };
+        let each = if candidate.covers { 1.0 } else { READING_WEIGHT };
+        let cost = if only_one { 0.0 } else { each * estimate(&ranges, filter, snapshot)? };
         if best.as_ref().is_none_or(|(lowest, ..)| cost < *lowest) {
             best = Some((cost, ranges, candidate.covers));
         }
@@ -92,7 +100,7 @@ fn candidates(filter: &Filter) -> Vec<Candidate> {
         }
         (authors, kinds) => {
             if let Some(authors) = authors {
-                offer(authors.iter().map(keys::author).collect(), no_tags && kinds.is_none());
+                offer(authors.iter().map(keys::author).collect(), no_tags);
             }
             if let Some(kinds) = kinds {
                 offer(
@@ -103,11 +111,11 @@ fn candidates(filter: &Filter) -> Vec<Candidate> {
         }
     }
     for (letter, values) in &filter.tags {
-        let alone = filter.tags.len() == 1 && filter.authors.is_none() && filter.kinds.is_none();
+        let alone = filter.tags.len() == 1 && filter.authors.is_none();
         offer(values.iter().map(|value| keys::tag(*letter, value)).collect(), alone);
     }
     if found.is_empty() {
-        let covers = no_tags && filter.authors.is_none() && filter.kinds.is_none();
+        let covers = no_tags && filter.authors.is_none();
         found.push(Candidate { prefixes: vec![vec![keys::EVENT]], covers });
     }
     found
@@ -164,7 +172,7 @@ mod tests {
         let snapshot = kv.snapshot().unwrap();
         match plan(filter, None, &*snapshot).unwrap() {
             Plan::Ranges { ranges, covers } => (ranges[0].start[0], ranges.len(), covers),
-            Plan::Ids => (keys::ID, 0, false),
+            Plan::Ids { covers } => (keys::ID, 0, covers),
             Plan::Nothing => (0, 0, false),
         }
     }
@@ -195,13 +203,13 @@ mod tests {
             (any().authors([author(2)]).tag('t', ["x"]), (keys::AUTHOR, 1, false)),
             (any().authors([author(1)]).tag('p', ["somebody"]), (keys::TAG, 1, false)),
             (any().kinds([7]).tag('t', ["x"]), (keys::KIND, 1, false)),
-            (any().kinds([1]).tag('p', ["somebody"]), (keys::TAG, 1, false)),
+            (any().kinds([1]).tag('p', ["somebody"]), (keys::TAG, 1, true)),
             (any().tag('t', ["x"]).tag('p', ["somebody"]), (keys::TAG, 1, false)),
             (any().authors([author(1), author(2)]).kinds([1, 7]), (keys::AUTHOR_KIND, 4, true)),
             (any().authors([author(1)]).since(NOW - 5), (keys::AUTHOR, 1, true)),
             (any().kinds([1, 1, 7]), (keys::KIND, 2, true)),
             (any().tag('t', ["x", "y"]), (keys::TAG, 2, true)),
-            (any().kinds(0..2_000), (keys::EVENT, 1, false)),
+            (any().kinds(0..2_000), (keys::EVENT, 1, true)),
             (any().kinds([1]).since(2).until(1), (0, 0, false)),
             (any().kinds([]), (0, 0, false)),
         ] {

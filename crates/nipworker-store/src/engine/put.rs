@@ -1,10 +1,12 @@
-//! What becomes of an event that is put: the rules of NIP-01, NIP-09 and NIP-40.
+//! What becomes of an event that is put: the rules of NIP-01, NIP-09, NIP-40 and NIP-62.
 
-use nipworker_protocol::{Coordinate, EventId, EventView, KindClass, kinds};
+use nipworker_protocol::{
+    Coordinate, EventId, EventView, KindClass, PackedEvent, PublicKey, kinds,
+};
 
 use crate::{KvSnapshot, Position, PutOutcome, StoreError, WriteBatch};
 
-use super::{keys, row::Row};
+use super::{keys, row::read_row, vanish};
 
 /// Bytes of canonical JSON that one event may have; a larger one is invalid to the store.
 pub const EVENT_JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -15,15 +17,22 @@ pub(super) struct Changes<'s> {
     batch: WriteBatch,
     /// Events held, the changes so far included.
     events: u64,
+    /// The addresses by which requests to vanish mean this store.
+    own_urls: &'s [String],
+    /// Whether somebody asked to vanish.
+    vanishing: bool,
 }
 
 impl<'s> Changes<'s> {
-    pub(super) fn over(committed: &'s dyn KvSnapshot) -> Result<Self, StoreError> {
+    pub(super) fn over(
+        committed: &'s dyn KvSnapshot,
+        own_urls: &'s [String],
+    ) -> Result<Self, StoreError> {
         let events = match committed.get(keys::META_EVENTS)? {
             Some(value) => number(&value, "event counter")?.cast_unsigned(),
             None => 0,
         };
-        Ok(Self { committed, batch: WriteBatch::new(), events })
+        Ok(Self { committed, batch: WriteBatch::new(), events, own_urls, vanishing: false })
     }
 
     /// The changes, ready to be committed; empty when there are none.
@@ -60,6 +69,9 @@ impl<'s> Changes<'s> {
         if KindClass::of(event.kind()) == KindClass::Ephemeral {
             return Ok(PutOutcome::Ephemeral);
         }
+        if self.is_vanished(event)? {
+            return Ok(PutOutcome::Deleted);
+        }
         if self.has(&keys::id(&event.id()))? {
             return Ok(PutOutcome::Duplicate);
         }
@@ -89,7 +101,44 @@ impl<'s> Changes<'s> {
         if event.kind() == kinds::DELETION {
             self.delete_what_it_names(event)?;
         }
+        if vanish::is_asked(event, self.own_urls) {
+            self.vanish(&event.pubkey(), event.created_at())?;
+        }
         Ok(PutOutcome::Stored)
+    }
+
+    /// Marks that everything of `author` up to `until` is to go and to stay away (NIP-62).
+    pub(super) fn vanish(&mut self, author: &PublicKey, until: i64) -> Result<(), StoreError> {
+        let until = self.vanished_until(author)?.map_or(until, |before| before.max(until));
+        self.batch.put(keys::vanished(author), until.to_be_bytes());
+        self.batch.put(keys::vanishing(author), until.to_be_bytes());
+        self.vanishing = true;
+        Ok(())
+    }
+
+    /// Notes that nothing is left of an author who vanishes.
+    pub(super) fn has_vanished(&mut self, author: &PublicKey) {
+        self.batch.delete(keys::vanishing(author));
+    }
+
+    /// Whether somebody asked to vanish in these changes.
+    pub(super) fn is_somebody_vanishing(&self) -> bool {
+        self.vanishing
+    }
+
+    fn vanished_until(&self, author: &PublicKey) -> Result<Option<i64>, StoreError> {
+        self.get(&keys::vanished(author))?
+            .map(|value| number(&value, "time of a request to vanish"))
+            .transpose()
+    }
+
+    fn is_vanished(&self, event: &EventView<'_>) -> Result<bool, StoreError> {
+        for author in vanish::concerned(event) {
+            if self.vanished_until(&author)?.is_some_and(|until| event.created_at() <= until) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn insert(&mut self, event: &EventView<'_>) {
@@ -111,9 +160,9 @@ impl<'s> Changes<'s> {
         Ok(())
     }
 
-    fn row(&self, position: Position) -> Result<Row, StoreError> {
+    fn row(&self, position: Position) -> Result<PackedEvent, StoreError> {
         match self.get(&keys::event(position))? {
-            Some(bytes) => Row::new(position, bytes),
+            Some(bytes) => read_row(position, bytes),
             None => Err(StoreError::damaged(format!(
                 "an index names event {}, which is not there",
                 position.id
@@ -137,7 +186,7 @@ impl<'s> Changes<'s> {
         event: &EventView<'_>,
         address: Option<&Coordinate>,
     ) -> Result<bool, StoreError> {
-        if event.kind() != kinds::DELETION
+        if !is_beyond_deletion(event.kind())
             && self.has(&keys::deleted_id(&event.id(), &event.pubkey()))?
         {
             return Ok(true);
@@ -181,7 +230,7 @@ impl<'s> Changes<'s> {
         let Some(position) = self.position(id)? else { return Ok(()) };
         let row = self.row(position)?;
         let event = row.view();
-        if event.pubkey() == request.pubkey() && event.kind() != kinds::DELETION {
+        if event.pubkey() == request.pubkey() && !is_beyond_deletion(event.kind()) {
             self.remove(position)?;
         }
         Ok(())
@@ -201,14 +250,18 @@ impl<'s> Changes<'s> {
     }
 }
 
+/// Whether a deletion request has no effect on events of this kind: other deletion requests
+/// (NIP-09) and requests to vanish (NIP-62).
+pub(super) fn is_beyond_deletion(kind: u16) -> bool {
+    matches!(kind, kinds::DELETION | kinds::VANISH)
+}
+
 /// Looks up where the event with this id stands.
 pub(super) fn position_of(
     id: &EventId,
     get: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
 ) -> Result<Option<Position>, StoreError> {
-    get(&keys::id(id))?
-        .map(|value| Ok(Position { created_at: number(&value, "index of ids")?, id: *id }))
-        .transpose()
+    get(&keys::id(id))?.map(|value| Ok(keys::read_id_entry(id, &value)?.0)).transpose()
 }
 
 /// Reads an eight-byte number.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use nipworker_protocol::{EventId, Filter, PackedEvent, Verified};
+use nipworker_protocol::{Attestation, EventId, Filter, PackedEvent, PublicKey, Verified};
 
 use crate::{
     CheckReport, Cursor, Direction, EventStore, KeyRange, KvError, KvSnapshot, OrderedKv,
@@ -15,21 +15,29 @@ use crate::{
 use super::{
     check, ids, keys, migrate,
     put::{Changes, number, position_of},
-    row::Row,
-    walk::{Limits, Walk, recount},
+    row::read_row,
+    row_cache::RowCache,
+    vanish,
+    walk::{Limits, Source, Walk, recount},
 };
 
 /// Version of the key layout that this release writes, and the newest that it reads.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// Expired events that one commit of a sweep removes.
-const SWEEP_EVENTS_PER_COMMIT: usize = 1_000;
+/// Bytes of events that were read lately and are kept in memory, unless told otherwise.
+pub const ROW_CACHE_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// Events that one commit of a longer removal removes at most.
+const EVENTS_PER_COMMIT: usize = 1_000;
 
 /// An [`EventStore`] over any [`OrderedKv`].
 ///
 /// Puts and sweeps take turns; queries look at a snapshot and wait for nobody.
 pub struct KvStore {
     kv: Arc<dyn OrderedKv>,
+    rows: RowCache,
+    /// The addresses by which requests to vanish mean this store.
+    own_urls: Vec<String>,
     /// Held from reading to committing, so that no decision rests on what has changed since.
     writing: Mutex<()>,
 }
@@ -72,7 +80,46 @@ impl KvStore {
                 kv.commit(&batch)?;
             }
         }
-        Ok(Self { kv, writing: Mutex::new(()) })
+        let store = Self {
+            kv,
+            rows: RowCache::new(ROW_CACHE_BYTES_DEFAULT),
+            own_urls: Vec::new(),
+            writing: Mutex::new(()),
+        };
+        store.remove_vanished(&store.writing())?;
+        Ok(store)
+    }
+
+    /// Keeps `bytes` of events that were read lately in memory, instead of
+    /// [`ROW_CACHE_BYTES_DEFAULT`]; zero keeps none.
+    pub fn with_row_cache_bytes(self, bytes: usize) -> Self {
+        Self { rows: RowCache::new(bytes), ..self }
+    }
+
+    /// Names the addresses (`wss://…`) by which requests to vanish (NIP-62) mean this store. Those
+    /// that name all relays are always meant for it.
+    pub fn with_own_urls(self, own_urls: Vec<String>) -> Self {
+        Self { own_urls, ..self }
+    }
+
+    /// Removes what is left of those who asked to vanish, and says how many events that were.
+    fn remove_vanished(&self, _turn: &MutexGuard<'_, ()>) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let snapshot = self.kv.snapshot()?;
+            let Some(left) = vanish::next(&*snapshot, EVENTS_PER_COMMIT)? else {
+                return Ok(removed);
+            };
+            let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
+            for position in &left.positions {
+                changes.remove(*position)?;
+            }
+            if left.is_all {
+                changes.has_vanished(&left.author);
+            }
+            self.commit(changes)?;
+            removed += left.positions.len() as u64;
+        }
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {
@@ -111,12 +158,16 @@ impl EventStore for KvStore {
         events: &[Verified<PackedEvent>],
         now: i64,
     ) -> Result<Vec<PutOutcome>, StoreError> {
-        let _turn = self.writing();
+        let turn = self.writing();
         let snapshot = self.kv.snapshot()?;
-        let mut changes = Changes::over(&*snapshot)?;
+        let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
         let outcomes =
             events.iter().map(|event| changes.put(&event.view(), now)).collect::<Result<_, _>>()?;
+        let vanishing = changes.is_somebody_vanishing();
         self.commit(changes)?;
+        if vanishing {
+            self.remove_vanished(&turn)?;
+        }
         Ok(outcomes)
     }
 
@@ -127,13 +178,14 @@ impl EventStore for KvStore {
         now: i64,
     ) -> Result<Page, StoreError> {
         let snapshot = self.kv.snapshot()?;
+        let source = Source { snapshot: &*snapshot, cache: &self.rows };
         let max_events = request.max_events.clamp(1, PAGE_EVENTS_MAX);
         let after = request.after.as_ref().map(|cursor| cursor.after);
         let matched = match &request.after {
             None => Vec::new(),
             Some(cursor) if cursor.matched.len() == filters.len() => cursor.matched.clone(),
             Some(cursor) if cursor.matched.is_empty() => {
-                recount(&*snapshot, filters, cursor.after, now)?
+                recount(source, filters, cursor.after, now)?
             }
             Some(cursor) => {
                 return Err(StoreError::CursorMismatch {
@@ -142,15 +194,15 @@ impl EventStore for KvStore {
                 });
             }
         };
-        let mut walk = Walk::start(&*snapshot, filters, Limits::Exact, after, &matched, now)?;
+        let mut walk = Walk::start(source, filters, Limits::Exact, after, &matched, now)?;
         let mut events = Vec::new();
         let mut bytes = 0;
         let mut last = None;
-        walk.run(&mut |position, row| {
-            let packed = row.into_packed();
-            bytes += packed.as_bytes().len();
-            last = Some(position);
-            events.push(packed);
+        walk.run(&mut |found| {
+            last = Some(found.position);
+            let event = found.into_event()?;
+            bytes += event.as_bytes().len();
+            events.push(Verified::attest(event, Attestation::FromStore));
             let full = events.len() >= max_events || bytes >= request.max_bytes;
             Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -161,8 +213,9 @@ impl EventStore for KvStore {
 
     fn count(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError> {
         let snapshot = self.kv.snapshot()?;
+        let source = Source { snapshot: &*snapshot, cache: &self.rows };
         let mut count = 0;
-        Walk::start(&*snapshot, filters, Limits::Ignored, None, &[], now)?.run(&mut |_, _| {
+        Walk::start(source, filters, Limits::Ignored, None, &[], now)?.run(&mut |_| {
             count += 1;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -170,7 +223,9 @@ impl EventStore for KvStore {
     }
 
     fn ids(&self, filters: &[Filter], max: usize, now: i64) -> Result<Vec<Position>, StoreError> {
-        ids::ids(&*self.kv.snapshot()?, filters, max, now)
+        let snapshot = self.kv.snapshot()?;
+        let source = Source { snapshot: &*snapshot, cache: &self.rows };
+        ids::ids(source, filters, max, now)
     }
 
     fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<PackedEvent>>, StoreError> {
@@ -178,11 +233,9 @@ impl EventStore for KvStore {
         let Some(position) = position_of(id, |key| Ok(snapshot.get(key)?))? else {
             return Ok(None);
         };
-        let bytes = snapshot.get(&keys::event(position))?.ok_or_else(|| {
-            StoreError::damaged(format!("the index of ids names event {id}, which is not there"))
-        })?;
-        let row = Row::new(position, bytes)?;
-        Ok((!row.is_expired(now)).then(|| row.into_packed()))
+        let event = Source { snapshot: &*snapshot, cache: &self.rows }.read(position)?;
+        let is_expired = event.view().is_expired(now);
+        Ok((!is_expired).then(|| Verified::attest(event, Attestation::FromStore)))
     }
 
     fn sweep_expired(&self, now: i64) -> Result<u64, StoreError> {
@@ -190,14 +243,48 @@ impl EventStore for KvStore {
         loop {
             let _turn = self.writing();
             let snapshot = self.kv.snapshot()?;
-            let expired = Self::expired(&*snapshot, now, SWEEP_EVENTS_PER_COMMIT)?;
-            let mut changes = Changes::over(&*snapshot)?;
+            let expired = Self::expired(&*snapshot, now, EVENTS_PER_COMMIT)?;
+            let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
             for position in &expired {
                 changes.remove(*position)?;
             }
             self.commit(changes)?;
             removed += expired.len() as u64;
-            if expired.len() < SWEEP_EVENTS_PER_COMMIT {
+            if expired.len() < EVENTS_PER_COMMIT {
+                return Ok(removed);
+            }
+        }
+    }
+
+    fn vanish(&self, author: &PublicKey, until: i64) -> Result<u64, StoreError> {
+        let turn = self.writing();
+        let snapshot = self.kv.snapshot()?;
+        let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
+        changes.vanish(author, until)?;
+        self.commit(changes)?;
+        drop(snapshot);
+        self.remove_vanished(&turn)
+    }
+
+    fn delete(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let _turn = self.writing();
+            let snapshot = self.kv.snapshot()?;
+            let source = Source { snapshot: &*snapshot, cache: &self.rows };
+            let mut found = Vec::new();
+            Walk::start(source, filters, Limits::Ignored, None, &[], now)?.run(&mut |event| {
+                found.push(event.position);
+                let full = found.len() >= EVENTS_PER_COMMIT;
+                Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+            let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
+            for position in &found {
+                changes.remove(*position)?;
+            }
+            self.commit(changes)?;
+            removed += found.len() as u64;
+            if found.len() < EVENTS_PER_COMMIT {
                 return Ok(removed);
             }
         }
@@ -213,8 +300,9 @@ impl EventStore for KvStore {
         while let Some((key, value)) = cursor.advance()? {
             let position = Position::from_key_end(key)
                 .ok_or_else(|| StoreError::damaged(format!("event key of {} bytes", key.len())))?;
-            let row = Row::new(position, value.to_vec())?;
-            if !row.is_expired(now) && visit(row.into_packed()).is_break() {
+            let event = read_row(position, value.to_vec())?;
+            let is_expired = event.view().is_expired(now);
+            if !is_expired && visit(Verified::attest(event, Attestation::FromStore)).is_break() {
                 break;
             }
         }

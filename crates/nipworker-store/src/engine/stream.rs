@@ -2,41 +2,43 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use nipworker_protocol::Filter;
+use nipworker_protocol::{Filter, packed::head_of};
 
 use crate::{Direction, KvCursor, KvSnapshot, Position, StoreError};
 
 use super::{
+    facts::Facts,
     keys,
     matcher::Matcher,
     plan::{Plan, plan},
-    put::position_of,
 };
 
 /// Where candidates come from.
 enum Source<'s> {
     /// Known beforehand, sorted.
-    Listed(std::vec::IntoIter<Position>),
+    Listed(std::vec::IntoIter<(Position, Facts)>),
     /// The event range itself; rows come along.
     Events(Box<dyn KvCursor + 's>),
+    /// One index range.
+    One(Box<dyn KvCursor + 's>),
     /// Several index ranges; the heap holds the head of each.
-    Merged { cursors: Vec<Box<dyn KvCursor + 's>>, heads: BinaryHeap<Reverse<(Position, usize)>> },
-}
-
-/// A candidate, with its row where reading it gave the row for free.
-pub(super) struct Head {
-    pub(super) position: Position,
-    pub(super) row: Option<Vec<u8>>,
+    Merged {
+        cursors: Vec<Box<dyn KvCursor + 's>>,
+        heads: BinaryHeap<Reverse<(Position, usize, Facts)>>,
+    },
 }
 
 /// One filter of a walk: its candidates, and how many of them answered it so far.
 pub(super) struct Stream<'s> {
     source: Source<'s>,
-    head: Option<Head>,
+    head: Option<Position>,
+    /// The head's row, where reading the head gave it for free.
+    row: Option<Vec<u8>>,
     matcher: Matcher<'s>,
     covers: bool,
     limit: u64,
     matched: u64,
+    now: i64,
 }
 
 impl<'s> Stream<'s> {
@@ -46,6 +48,7 @@ impl<'s> Stream<'s> {
         limit: Option<usize>,
         after: Option<Position>,
         matched: u64,
+        now: i64,
         snapshot: &'s dyn KvSnapshot,
     ) -> Result<Self, StoreError> {
         let limit = limit.map_or(u64::MAX, |limit| limit as u64);
@@ -53,7 +56,10 @@ impl<'s> Stream<'s> {
         let mut covers = false;
         let source = match plan {
             Plan::Nothing => Source::Listed(Vec::new().into_iter()),
-            Plan::Ids => Source::Listed(listed(filter, after, snapshot)?.into_iter()),
+            Plan::Ids { covers: complete } => {
+                covers = complete;
+                Source::Listed(listed(filter, after, snapshot)?.into_iter())
+            }
             Plan::Ranges { ranges, covers: complete } => {
                 covers = complete;
                 let mut cursors = Vec::with_capacity(ranges.len());
@@ -64,12 +70,13 @@ impl<'s> Stream<'s> {
                 }
                 match cursors.pop() {
                     Some(only) if is_events => Source::Events(only),
+                    Some(only) if cursors.is_empty() => Source::One(only),
                     last => {
                         cursors.extend(last);
                         let mut heads = BinaryHeap::with_capacity(cursors.len());
                         for (index, cursor) in cursors.iter_mut().enumerate() {
-                            if let Some(position) = step(&mut **cursor)? {
-                                heads.push(Reverse((position, index)));
+                            if let Some((position, facts)) = step(&mut **cursor)? {
+                                heads.push(Reverse((position, index, facts)));
                             }
                         }
                         Source::Merged { cursors, heads }
@@ -77,20 +84,21 @@ impl<'s> Stream<'s> {
                 }
             }
         };
+        let matcher = Matcher::new(filter);
         let mut stream =
-            Self { source, head: None, matcher: Matcher::new(filter), covers, limit, matched };
+            Self { source, head: None, row: None, matcher, covers, limit, matched, now };
         stream.advance()?;
         Ok(stream)
     }
 
     /// The next candidate; `None` when there are no more or the limit is reached.
-    pub(super) fn head(&self) -> Option<&Head> {
-        self.head.as_ref()
+    pub(super) fn head(&self) -> Option<Position> {
+        self.head
     }
 
     /// Hands out the head's row, if it came along.
     pub(super) fn take_row(&mut self) -> Option<Vec<u8>> {
-        self.head.as_mut()?.row.take()
+        self.row.take()
     }
 
     /// Whether every candidate answers the filter.
@@ -111,48 +119,57 @@ impl<'s> Stream<'s> {
         self.matched += 1;
     }
 
-    /// Goes to the next candidate.
+    /// Goes to the next candidate that has not expired and is of a kind that is asked for.
     pub(super) fn advance(&mut self) -> Result<(), StoreError> {
-        let passed = self.head.take().map(|head| head.position);
+        let passed = self.head.take();
+        self.row = None;
         if self.matched >= self.limit {
             return Ok(());
         }
+        let Self { source, row, matcher, now, .. } = self;
+        let may_answer = |facts: Facts| matcher.allows(facts.kind) && !facts.is_expired(*now);
         loop {
-            let next = match &mut self.source {
-                Source::Listed(positions) => {
-                    positions.next().map(|position| Head { position, row: None })
-                }
-                Source::Events(cursor) => cursor
-                    .advance()?
-                    .map(|(key, value)| {
-                        Ok::<_, StoreError>(Head {
-                            position: position_in(key)?,
-                            row: Some(value.to_vec()),
-                        })
-                    })
-                    .transpose()?,
+            let next = match source {
+                Source::Listed(positions) => positions.next(),
+                Source::Events(cursor) => match cursor.advance()? {
+                    None => None,
+                    Some((key, value)) => {
+                        let position = position_in(key)?;
+                        let facts = facts_of_row(position, value)?;
+                        if may_answer(facts) {
+                            *row = Some(value.to_vec());
+                        }
+                        Some((position, facts))
+                    }
+                },
+                Source::One(cursor) => step(&mut **cursor)?,
                 Source::Merged { cursors, heads } => match heads.pop() {
                     None => None,
-                    Some(Reverse((position, index))) => {
-                        if let Some(next) = step(&mut *cursors[index])? {
-                            heads.push(Reverse((next, index)));
+                    Some(Reverse((position, index, facts))) => {
+                        if let Some((next, facts)) = step(&mut *cursors[index])? {
+                            heads.push(Reverse((next, index, facts)));
                         }
-                        Some(Head { position, row: None })
+                        Some((position, facts))
                     }
                 },
             };
+            let Some((position, facts)) = next else { return Ok(()) };
             // An event stands in several merged ranges when several of its tags were asked for.
-            let repeated = next.as_ref().is_some_and(|next| Some(next.position) == passed);
-            if !repeated {
-                self.head = next;
+            if Some(position) != passed && may_answer(facts) {
+                self.head = Some(position);
                 return Ok(());
             }
         }
     }
 }
 
-fn step(cursor: &mut (dyn KvCursor + '_)) -> Result<Option<Position>, StoreError> {
-    cursor.advance()?.map(|(key, _)| position_in(key)).transpose()
+fn step(cursor: &mut (dyn KvCursor + '_)) -> Result<Option<(Position, Facts)>, StoreError> {
+    let Some((key, value)) = cursor.advance()? else { return Ok(None) };
+    let position = position_in(key)?;
+    let facts = Facts::read(value).ok_or_else(|| {
+        StoreError::damaged(format!("index entry of event {} is malformed", position.id))
+    })?;
+    Ok(Some((position, facts)))
 }
 
 fn position_in(key: &[u8]) -> Result<Position, StoreError> {
@@ -160,20 +177,32 @@ fn position_in(key: &[u8]) -> Result<Position, StoreError> {
         .ok_or_else(|| StoreError::damaged(format!("index key of {} bytes", key.len())))
 }
 
+fn facts_of_row(position: Position, row: &[u8]) -> Result<Facts, StoreError> {
+    let (kind, expires_at) = head_of(row)
+        .map_err(|error| StoreError::damaged(format!("event {}: {error}", position.id)))?;
+    Ok(Facts { kind, expires_at })
+}
+
+/// Where the events of a filter's ids stand, as far as they lie in its window.
 fn listed(
     filter: &Filter,
     after: Option<Position>,
     snapshot: &dyn KvSnapshot,
-) -> Result<Vec<Position>, StoreError> {
-    let mut positions = Vec::new();
+) -> Result<Vec<(Position, Facts)>, StoreError> {
+    let mut found = Vec::new();
     for id in filter.ids.iter().flatten() {
-        if let Some(position) = position_of(id, |key| Ok(snapshot.get(key)?))?
-            && after.is_none_or(|after| after < position)
-        {
-            positions.push(position);
+        if let Some(value) = snapshot.get(&keys::id(id))? {
+            let (position, facts) = keys::read_id_entry(id, &value)?;
+            let time = position.created_at;
+            if after.is_none_or(|after| after < position)
+                && filter.since.is_none_or(|since| time >= since)
+                && filter.until.is_none_or(|until| time <= until)
+            {
+                found.push((position, facts));
+            }
         }
     }
     // An id that is named twice is passed over like an event of two merged ranges.
-    positions.sort_unstable();
-    Ok(positions)
+    found.sort_unstable();
+    Ok(found)
 }

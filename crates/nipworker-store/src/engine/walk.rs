@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use nipworker_protocol::Filter;
+use nipworker_protocol::{Filter, PackedEvent};
 
 use crate::{KvSnapshot, Position, StoreError};
 
-use super::{keys, row::Row, stream::Stream};
+use super::{keys, row::read_row, row_cache::RowCache, stream::Stream};
 
 /// Whether a filter's own `limit` counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,17 +15,62 @@ pub(super) enum Limits {
     Ignored,
 }
 
+/// Where events are read from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'s> {
+    pub(super) snapshot: &'s dyn KvSnapshot,
+    pub(super) cache: &'s RowCache,
+}
+
+impl Source<'_> {
+    /// The event that an index says stands at `position`.
+    pub(super) fn read(&self, position: Position) -> Result<PackedEvent, StoreError> {
+        if let Some(event) = self.cache.get(&position.id) {
+            return Ok(event);
+        }
+        let bytes = self.snapshot.get(&keys::event(position))?.ok_or_else(|| {
+            StoreError::damaged(format!("an index names event {}, which is not there", position.id))
+        })?;
+        let event = read_row(position, bytes)?;
+        self.cache.insert(position.id, &event);
+        Ok(event)
+    }
+}
+
+/// An answer: where it stands, and the event once somebody wants it.
+pub(super) struct Found<'f> {
+    source: Source<'f>,
+    pub(super) position: Position,
+    event: Option<PackedEvent>,
+}
+
+impl Found<'_> {
+    fn event(&mut self) -> Result<&PackedEvent, StoreError> {
+        let event = match self.event.take() {
+            Some(event) => event,
+            None => self.source.read(self.position)?,
+        };
+        Ok(self.event.insert(event))
+    }
+
+    pub(super) fn into_event(mut self) -> Result<PackedEvent, StoreError> {
+        match self.event.take() {
+            Some(event) => Ok(event),
+            None => self.source.read(self.position),
+        }
+    }
+}
+
 /// A walk over everything that answers at least one of several filters.
 pub(super) struct Walk<'s> {
-    snapshot: &'s dyn KvSnapshot,
+    source: Source<'s>,
     streams: Vec<Stream<'s>>,
-    now: i64,
 }
 
 impl<'s> Walk<'s> {
     /// Starts behind `after`; `matched` says how many events had answered each filter by then.
     pub(super) fn start(
-        snapshot: &'s dyn KvSnapshot,
+        source: Source<'s>,
         filters: &'s [Filter],
         limits: Limits,
         after: Option<Position>,
@@ -41,10 +86,10 @@ impl<'s> Walk<'s> {
             .map(|(index, filter)| {
                 let limit = filter.limit.filter(|_| limits == Limits::Exact);
                 let matched = matched.get(index).copied().unwrap_or(0);
-                Stream::open(filter, limit, after, matched, snapshot)
+                Stream::open(filter, limit, after, matched, now, source.snapshot)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { snapshot, streams, now })
+        Ok(Self { source, streams })
     }
 
     /// Events that answered each filter so far.
@@ -58,55 +103,39 @@ impl<'s> Walk<'s> {
     }
 
     /// Visits answers until there are no more or `visit` breaks. Walking on after a break
-    /// continues behind the last one visited.
+    /// continues behind the last one visited. An event is read only where an index does not say
+    /// enough, or where the visitor asks for it.
     pub(super) fn run(
         &mut self,
-        visit: &mut dyn FnMut(Position, Row) -> Result<ControlFlow<()>, StoreError>,
+        visit: &mut dyn FnMut(Found<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        while let Some(position) =
-            self.streams.iter().filter_map(|stream| Some(stream.head()?.position)).min()
-        {
-            let row = Row::new(position, self.row_bytes(position)?)?;
-            let expired = row.is_expired(self.now);
+        while let Some(position) = self.streams.iter().filter_map(Stream::head).min() {
+            let mut found = Found { source: self.source, position, event: None };
             let mut wanted = false;
             for stream in &mut self.streams {
-                if stream.head().is_none_or(|head| head.position != position) {
+                if stream.head() != Some(position) {
                     continue;
                 }
-                if !expired && (stream.covers() || stream.matcher().matches(&row.view())) {
+                if let Some(bytes) = stream.take_row().filter(|_| found.event.is_none()) {
+                    found.event = Some(read_row(position, bytes)?);
+                }
+                if stream.covers() || stream.matcher().matches(&found.event()?.view()) {
                     stream.count_match();
                     wanted = true;
                 }
                 stream.advance()?;
             }
-            if wanted && visit(position, row)?.is_break() {
+            if wanted && visit(found)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
-
-    fn row_bytes(&mut self, position: Position) -> Result<Vec<u8>, StoreError> {
-        let along = self
-            .streams
-            .iter_mut()
-            .filter(|stream| stream.head().is_some_and(|head| head.position == position))
-            .find_map(Stream::take_row);
-        match along {
-            Some(bytes) => Ok(bytes),
-            None => self.snapshot.get(&keys::event(position))?.ok_or_else(|| {
-                StoreError::damaged(format!(
-                    "an index names event {}, which is not there",
-                    position.id
-                ))
-            }),
-        }
-    }
 }
 
 /// Counts what had answered each limited filter up to and including `until`.
 pub(super) fn recount(
-    snapshot: &dyn KvSnapshot,
+    source: Source<'_>,
     filters: &[Filter],
     until: Position,
     now: i64,
@@ -118,13 +147,14 @@ pub(super) fn recount(
             continue;
         }
         let mut walk =
-            Walk::start(snapshot, std::slice::from_ref(filter), Limits::Exact, None, &[], now)?;
-        walk.run(&mut |position, _| {
-            if position > until {
+            Walk::start(source, std::slice::from_ref(filter), Limits::Exact, None, &[], now)?;
+        walk.run(&mut |found| {
+            if found.position > until {
                 return Ok(ControlFlow::Break(()));
             }
             *count += 1;
-            Ok(if position == until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            let is_last = found.position == until;
+            Ok(if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
     }
     Ok(counts)

@@ -289,3 +289,79 @@ pub fn a_sweep_takes_nothing_else(make: Make<'_>) {
     assert_eq!(everything(&*store).len(), 2);
     clean(&*store);
 }
+
+/// Whatever comes in what order, and whatever deletes what (NIP-62).
+pub fn what_an_author_wants_gone_vanishes_and_stays_away(make: Make<'_>) {
+    let store = make();
+    let old = note(1, NOW - 10, "old");
+    let list = event(1, NOW - 9, 10_002, &[&["r", "x"]], "");
+    let deletion = event(1, NOW - 8, 5, &[&["e", &note(1, NOW - 20, "x").id.to_hex()]], "");
+    let young = note(1, NOW - 4, "young");
+    let theirs = note(2, NOW - 10, "theirs");
+    let request = event(1, NOW - 5, 62, &[&["relay", "ALL_RELAYS"]], "bye");
+    let batch = [old.clone(), list.clone(), deletion.clone(), theirs.clone(), young.clone()];
+    assert_eq!(store.put_batch(&batch, NOW).unwrap(), vec![Stored; 5]);
+    let late = note(1, NOW - 5, "late");
+    let outcomes = store.put_batch(&[request.clone(), late.clone(), old.clone()], NOW).unwrap();
+    assert_eq!(outcomes, [Stored, Deleted, Deleted]);
+    assert_eq!(everything(&*store), [young.id, request.id, theirs.id]);
+    assert_eq!(store.put_batch(&[old, list, deletion, late], NOW).unwrap(), vec![Deleted; 4]);
+    let undone = event(1, NOW, 5, &[&["e", &request.id.to_hex()]], "no effect on the request");
+    assert_eq!(put(&*store, &undone), Stored);
+    assert_eq!(put(&*store, &request), Duplicate);
+    let earlier = event(1, NOW - 30, 62, &[&["relay", "ALL_RELAYS"]], "takes nothing back");
+    assert_eq!(put(&*store, &earlier), Stored);
+    assert_eq!(put(&*store, &note(1, NOW - 6, "still")), Deleted);
+    assert_eq!(store.vanish(&author(1), NOW - 4).unwrap(), 1);
+    assert_eq!(store.vanish(&author(1), NOW - 4).unwrap(), 0);
+    assert_eq!(put(&*store, &young), Deleted);
+    clean(&*store);
+}
+
+/// Other relays may be asked through this one.
+pub fn a_request_to_vanish_concerns_only_whom_it_names(make: Make<'_>) {
+    let store = make();
+    let kept = note(1, NOW - 10, "kept");
+    let elsewhere = event(1, NOW, 62, &[&["relay", "wss://other.example"], &["relay"]], "");
+    let another_tag = event(1, NOW, 62, &[&["r", "ALL_RELAYS"]], "");
+    let another_kind = event(1, NOW, 63, &[&["relay", "ALL_RELAYS"]], "");
+    let batch = [kept.clone(), elsewhere, another_tag, another_kind];
+    assert_eq!(store.put_batch(&batch, NOW).unwrap(), vec![Stored; 4]);
+    assert_eq!(put(&*store, &kept), Duplicate);
+    assert_eq!(everything(&*store).len(), 4);
+    clean(&*store);
+}
+
+/// They are signed by keys that nobody has any more (NIP-59, NIP-62).
+pub fn gift_wraps_vanish_with_whom_they_are_for(make: Make<'_>) {
+    let store = make();
+    let (one, two) = (author(1).to_hex(), author(2).to_hex());
+    let wrap = event(9, NOW - 5, 1059, &[&["p", &two], &["p", &one]], "sealed");
+    let other = event(9, NOW - 5, 1059, &[&["p", &two]], "sealed");
+    let own = event(1, NOW - 6, 1059, &[&["p", &one]], "to myself");
+    let mention = event(9, NOW - 5, 1, &[&["p", &one]], "not sealed");
+    let batch = [wrap.clone(), other.clone(), mention.clone(), own.clone()];
+    assert_eq!(store.put_batch(&batch, NOW).unwrap(), vec![Stored; 4]);
+    assert_eq!(store.vanish(&author(1), NOW - 5).unwrap(), 2);
+    let mut kept = vec![other.id, mention.id];
+    kept.sort();
+    assert_eq!(everything(&*store), kept);
+    assert_eq!(store.put_batch(&[wrap, own], NOW).unwrap(), [Deleted, Deleted]);
+    clean(&*store);
+}
+
+/// In as many commits as it takes; nothing bars the way back.
+pub fn what_filters_name_is_deleted_and_may_come_again(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> = (0..1_200).map(|n| note(1 + (n % 2) as u8, NOW - n, "")).collect();
+    let other = event(3, NOW, 7, &[&["e", "x"]], "+");
+    store.put_batch(&events, NOW).unwrap();
+    assert_eq!(put(&*store, &other), Stored);
+    let filters = [Filter::new().kinds([1]).limit(1), Filter::new().authors([author(1)])];
+    assert_eq!(store.delete(&filters, NOW).unwrap(), 1_200);
+    assert_eq!(store.delete(&filters, NOW).unwrap(), 0);
+    assert_eq!(everything(&*store), [other.id]);
+    assert_eq!(put(&*store, &events[0]), Stored);
+    assert!(store.delete(&[Filter { search: Some("x".into()), ..Filter::new() }], NOW).is_err());
+    clean(&*store);
+}
