@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nipworker_protocol::{Event, EventLimits};
+use nipworker_protocol::{Event, EventLimits, EventReader};
 use nipworker_schema::EventT;
 use serde::{
     Deserialize, Deserializer,
@@ -17,7 +17,13 @@ pub(super) fn run(bytes: &[u8]) {
     let theirs = naive(bytes);
     let (event, fields) = match (ours, theirs) {
         (Ok(event), Some(fields)) => (event, fields),
-        (Err(_), None) => return,
+        (Err(error), None) => {
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                let read = EventReader::new().read_with_preimage(text, &limits, &mut Vec::new());
+                assert_eq!(read, Err(error), "both readers refuse for one reason");
+            }
+            return;
+        }
         (ours, theirs) => panic!("one accepts, the other refuses: {ours:?}, {theirs:?}"),
     };
     let [id, pubkey, created_at, kind, tags, content, sig] = fields;
@@ -30,7 +36,13 @@ pub(super) fn run(bytes: &[u8]) {
     assert_eq!(Value::from(event.sig.to_string()), sig);
 
     let preimage = Value::Array(vec![0.into(), pubkey, created_at, kind, tags, content]);
-    let hash: [u8; 32] = Sha256::digest(preimage.to_string().as_bytes()).into();
+    let preimage = preimage.to_string();
+    let hash: [u8; 32] = Sha256::digest(preimage.as_bytes()).into();
+    let mut written = Vec::new();
+    let text = std::str::from_utf8(bytes).expect("an event is UTF-8");
+    let read = EventReader::new().read_with_preimage(text, &limits, &mut written);
+    assert_eq!(read.as_ref(), Ok(&event), "the reader that copies nothing reads the same");
+    assert!(written == preimage.as_bytes(), "and finds the text that the id is the hash of");
     assert_eq!(event.compute_id().as_bytes(), &hash, "the id is the hash of NIP-01's text");
     assert_eq!(event.check_id().is_ok(), event.id.as_bytes() == &hash);
 

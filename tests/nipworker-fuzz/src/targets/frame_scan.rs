@@ -1,6 +1,8 @@
 //! Frames of relays and of clients (NIP-01, 42, 45).
 
-use nipworker_protocol::{ClientMessage, MessageError, RelayMessage};
+use nipworker_protocol::{
+    ClientMessage, Event, EventFrame, EventLimits, MessageError, RelayMessage,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -13,6 +15,20 @@ pub(super) fn run(bytes: &[u8]) {
     });
 
     let said = RelayMessage::parse(text);
+    if let Some(found) = EventFrame::find(text) {
+        match &said {
+            Ok(RelayMessage::Event { subscription, event })
+                if parts.as_ref().is_some_and(|parts| parts.len() == 3) =>
+            {
+                assert_eq!((found.subscription, found.event), (subscription.as_str(), event.get()));
+            }
+            // What the reader of frames refuses, the reader of events refuses.
+            _ => {
+                let event = Event::from_json(found.event.as_bytes(), &EventLimits::default());
+                assert!(event.is_err(), "an event was found in no EVENT frame");
+            }
+        }
+    }
     agrees(said.as_ref().err(), parts.is_some(), kind.as_deref());
     if let Ok(message) = said {
         let frame = message.to_frame();
