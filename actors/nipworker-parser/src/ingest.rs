@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use nipworker_pipeline::{
-    Accepted, Genuine, Ingest, Kept, Offered, Refusal, RelayNews, Source,
+    Accepted, Genuine, Ingest, Kept, Offered, Refusal, RelayNews, Source, Tally,
     protocol::{Event, Filter, Verified},
 };
 use nipworker_schema::{
@@ -41,34 +41,54 @@ pub(crate) fn check(shared: &Shared, batch: EventBatchT) -> Result<Batch, Ingest
 
 /// Verifies, stores and delivers. Genuine events are delivered even when they cannot be stored;
 /// the failure is then told to the asker, who repeats the batch.
+///
+/// What is being verified for another batch at the same time comes after the rest.
 pub(crate) async fn take(
     shared: &Shared,
     batch: Batch,
     permit: Permit,
 ) -> Result<IngestedT, FailedT> {
-    let Batch { subscription, source, filters, ingest } = batch;
-    let accepted = verify(shared, ingest).await?;
-    let stored = store(shared, &accepted.genuine).await;
-    // A slow reader holds up its relay, nobody else.
-    drop(permit);
+    let Batch { subscription, source, filters, mut ingest } = batch;
+    let mut permit = Some(permit);
     let mut wait = shared.config.reader_deadline;
-    for (n, genuine) in accepted.genuine.iter().enumerate() {
-        let kept = match &stored {
-            Ok(outcomes) => kept(outcomes[n].status),
-            Err(_) => Kept::Unknown,
-        };
-        if kept.is_delivered(&genuine.event, &filters) {
-            deliver(shared, &subscription, &genuine.event, &source, &mut wait).await;
+    let mut done = IngestedT::default();
+    loop {
+        let (checks, elsewhere) = shared.pipeline.claim(&mut ingest);
+        let rest = ingest.empty();
+        let accepted = verify(shared, ingest).await?;
+        let stored = store(shared, &accepted.genuine).await;
+        drop(checks);
+        // A slow reader holds up its relay, nobody else.
+        drop(permit.take());
+        let mut tally = Tally::default();
+        for refused in &accepted.refused {
+            *tally.refused.entry(refused.refusal.kind()).or_default() += 1;
         }
+        for (n, genuine) in accepted.genuine.iter().enumerate() {
+            let kept = match &stored {
+                Ok(outcomes) => kept(outcomes[n].status),
+                Err(_) => Kept::Unknown,
+            };
+            tally.stored += u64::from(kept == Kept::Stored);
+            if kept.is_delivered(&genuine.event, &filters) {
+                deliver(shared, &subscription, &genuine.event, &source, &mut wait).await;
+            } else {
+                tally.not_kept += 1;
+            }
+        }
+        shared.hub.tally(&subscription, &tally);
+        stored?;
+        let known = accepted.genuine.iter().filter(|genuine| genuine.is_known).count();
+        let copies: usize = accepted.genuine.iter().map(|genuine| genuine.copies.len()).sum();
+        done.fresh += count(accepted.genuine.len() - known);
+        done.duplicates += count(accepted.seen.len() + known + copies);
+        done.refused += count(accepted.refused.len());
+        if elsewhere.is_empty() {
+            return Ok(done);
+        }
+        let is_seen = |id: &_| shared.hub.has_seen(&subscription, id);
+        ingest = shared.pipeline.after(rest, elsewhere, is_seen).await;
     }
-    stored?;
-    let known = accepted.genuine.iter().filter(|genuine| genuine.is_known).count();
-    let copies: usize = accepted.genuine.iter().map(|genuine| genuine.copies.len()).sum();
-    Ok(IngestedT {
-        fresh: count(accepted.genuine.len() - known),
-        duplicates: count(accepted.seen.len() + known + copies),
-        refused: count(accepted.refused.len()),
-    })
 }
 
 fn count(number: usize) -> u32 {

@@ -35,6 +35,7 @@
 //! | mailbox | [`MAILBOX_CAPACITY`] messages | who sends waits |
 //! | batches, publishes, imports, counts under way | [`MAX_IN_FLIGHT`] | the mailbox is not read |
 //! | publishes that wait for relays | [`MAX_AWAITING_RECEIPTS`] | `Failed` with code `Busy`, transient |
+//! | reconciliations with relays | [`MAX_RECONCILING`] | `Failed` with code `Busy`, transient |
 //! | one request to crypto, cache | [`ParserConfig`] | `Failed`, transient |
 //! | relays' time for what they have stored | [`ParserConfig::relay_deadline`] | counted as timed out |
 //! | waiting for a slow reader that asked for it | [`ParserConfig::reader_deadline`] | oldest events are dropped, without waiting again until half its queue is free |

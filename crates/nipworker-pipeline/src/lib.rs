@@ -13,7 +13,8 @@
 //! 5. filter match: a relay must send what it was asked for;
 //! 6. the pair of id and signature is looked up among those that were verified before; what is not
 //!    found there goes out as [`Ingest::to_verify`], and comes back through [`Pipeline::accept`]
-//!    with the verdicts;
+//!    with the verdicts; what another batch has under check at that moment waits for it
+//!    ([`Pipeline::claim`]);
 //! 7. expiration (NIP-40).
 //!
 //! An event becomes known by [`Pipeline::remember`] only, which is called once it was verified
@@ -78,10 +79,11 @@ pub use hub::{
     AbandonedFuture, Claim, CloseReason, DEFAULT_QUEUE_EVENTS, DeliveryLimits, Hub, HubClock,
     HubConfig, HubError, MAX_QUEUED_NEWS, Offered, Overflow, Plan, Progress, RelayNews, RelayState,
     ReplayCursor, RoomFuture, SubscriptionEvent, SubscriptionSpec, SubscriptionStats,
-    SubscriptionStream,
+    SubscriptionStream, Tally,
 };
 pub use ingest::{
-    Accepted, Candidate, Genuine, Ingest, IngestStats, Kept, MAX_RELAYS_COUNTED, Pipeline,
-    PipelineConfig, Refusal, RefusalKind, Refused, Seen, SourceStats, Verdict, VerdictCountError,
+    Accepted, Candidate, Checks, Elsewhere, Genuine, Ingest, IngestStats, Kept, MAX_RELAYS_COUNTED,
+    Pipeline, PipelineConfig, Refusal, RefusalKind, Refused, Seen, SourceStats, Verdict,
+    VerdictCountError,
 };
 pub use source::Source;

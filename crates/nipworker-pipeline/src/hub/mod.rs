@@ -18,7 +18,7 @@ pub use config::{
 pub use drive::Progress;
 pub use registry::{Hub, HubError, Offered};
 pub use room::RoomFuture;
-pub use stats::SubscriptionStats;
+pub use stats::{SubscriptionStats, Tally};
 pub use stream::SubscriptionStream;
 pub use subscription::MAX_QUEUED_NEWS;
 pub use types::{

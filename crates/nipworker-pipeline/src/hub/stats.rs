@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::types::RelayState;
-use crate::pipes::PipeStats;
+use super::{registry::Hub, types::RelayState};
+use crate::{RefusalKind, pipes::PipeStats};
 
 /// A snapshot of a subscription.
 ///
@@ -47,6 +47,12 @@ pub struct SubscriptionStats {
     pub lagged: u64,
     /// News about relays that were dropped because the reader was slow.
     pub news_dropped: u64,
+    /// Events of relays that were new to the store.
+    pub stored: u64,
+    /// Genuine events of relays that are neither kept nor delivered: deleted or expired.
+    pub not_kept: u64,
+    /// Events of relays that were not let in, by kind.
+    pub refused: BTreeMap<RefusalKind, u64>,
     /// The relays.
     pub relays: BTreeMap<String, RelayState>,
     /// Milliseconds from the opening to the first event; `None` before that, and in a hub without
@@ -56,4 +62,34 @@ pub struct SubscriptionStats {
     pub complete_ms: Option<u64>,
     /// For each relay that has sent all it had: milliseconds since relays were asked.
     pub eose_ms: BTreeMap<String, u64>,
+}
+
+/// What came of events that a relay sent for a subscription, beside those that are delivered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// New to the store.
+    pub stored: u64,
+    /// Genuine, and neither kept nor delivered.
+    pub not_kept: u64,
+    /// Not let in.
+    pub refused: BTreeMap<RefusalKind, u64>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.stored += other.stored;
+        self.not_kept += other.not_kept;
+        for (kind, count) in &other.refused {
+            *self.refused.entry(*kind).or_default() += count;
+        }
+    }
+}
+
+impl Hub {
+    /// Counts what came of events that a relay sent for a subscription.
+    pub fn tally(&self, id: &str, tally: &Tally) {
+        if let Some(shared) = self.0.get(id) {
+            shared.lock().0.tally.add(tally);
+        }
+    }
 }

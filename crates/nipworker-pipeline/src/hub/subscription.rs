@@ -11,7 +11,7 @@ use nipworker_protocol::{Event, EventId, Filter, Verified};
 
 use super::{
     config::{HubConfig, Overflow, Plan, SubscriptionSpec},
-    stats::SubscriptionStats,
+    stats::{SubscriptionStats, Tally},
     times::Times,
     types::{Claim, CloseReason, HubClock, RelayNews, RelayState, ReplayCursor, SubscriptionEvent},
 };
@@ -71,6 +71,7 @@ pub(super) struct Subscription {
     times: Times,
     /// What the pipes behind the queue have done.
     pipes: Ledger,
+    pub(super) tally: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +123,7 @@ impl Subscription {
             stats: Counters::default(),
             times: Times::new(clock),
             pipes,
+            tally: Tally::default(),
         }
     }
 
@@ -421,6 +423,9 @@ impl Subscription {
             buffered: self.buffer.len() as u64,
             lagged: stats.lagged,
             news_dropped: stats.news_dropped,
+            stored: self.tally.stored,
+            not_kept: self.tally.not_kept,
+            refused: self.tally.refused.clone(),
             relays: self.relays.iter().map(|(relay, state)| (relay.to_string(), *state)).collect(),
             first_event_ms: self.times.first_event_ms,
             complete_ms: self.times.complete_ms,

@@ -1,5 +1,6 @@
 //! From raw texts to events that may be stored and delivered.
 
+mod claims;
 mod ids;
 mod kept;
 mod known;
@@ -7,6 +8,7 @@ mod pipeline;
 mod refusal;
 mod stats;
 
+pub use claims::{Checks, Elsewhere};
 pub use kept::Kept;
 pub use pipeline::{
     Accepted, Candidate, Genuine, Ingest, Pipeline, PipelineConfig, Refused, Seen, Verdict,

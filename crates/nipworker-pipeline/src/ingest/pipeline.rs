@@ -3,11 +3,12 @@
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use nipworker_protocol::{
-    Attestation, Event, EventError, EventId, EventLimits, EventReader, Filter, Verified,
+    Attestation, Event, EventError, EventId, EventLimits, EventReader, Filter, Signature, Verified,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
+    claims::Checking,
     ids::Ids,
     known::{Known, TextDigest},
     refusal::{Refusal, RefusalKind},
@@ -80,6 +81,19 @@ pub struct Ingest {
     pub refused: Vec<Refused>,
 }
 
+impl Ingest {
+    /// A batch from the same place without any text.
+    pub fn empty(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            to_verify: Vec::new(),
+            known: Vec::new(),
+            seen: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+}
+
 /// The answer of the signature check on one candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -141,6 +155,7 @@ pub struct Pipeline {
     limits: EventLimits,
     ids: Ids,
     known: Known,
+    pub(super) checking: Arc<Checking>,
     counters: Counters,
 }
 
@@ -157,6 +172,7 @@ impl Pipeline {
             limits: config.event_limits,
             ids: Ids::detect(),
             known: Known::new(config.known_events),
+            checking: Arc::default(),
             counters: Counters::default(),
         }
     }
@@ -322,6 +338,17 @@ impl Pipeline {
     /// copies of it will not be verified again for a while.
     pub fn remember(&self, genuine: &Genuine) {
         self.known.remember(genuine.digest, genuine.event.id, genuine.event.sig);
+    }
+
+    /// Counts events that were found to have been delivered after they had been taken in.
+    pub(super) fn count_seen(&self, ingest: &Ingest) {
+        let duplicates = ingest.seen.len() as u64;
+        self.counters.add(&ingest.source, &SourceStats { duplicates, ..SourceStats::default() });
+    }
+
+    /// Whether this very event was verified and is remembered.
+    pub(super) fn knows(&self, id: &EventId, sig: &Signature) -> bool {
+        self.known.has(id, sig)
     }
 
     /// The counters.
