@@ -17,3 +17,4 @@ mod query;
 mod real_relays;
 mod relays;
 mod routing;
+mod sync;

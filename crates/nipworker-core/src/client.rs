@@ -10,7 +10,7 @@ use std::{
 
 use futures::FutureExt;
 use nipworker_pipeline::{
-    DeliveryLimits, HubError, Overflow, Plan, SubscriptionSpec,
+    DeliveryLimits, Hub, HubError, Overflow, Plan, SubscriptionSpec,
     pipes::{MAX_PIPES, PipeSpec},
 };
 use nipworker_protocol::{Event, Filter, PublicKey, RelayUrl, UnsignedEvent};
@@ -29,6 +29,7 @@ use crate::{
     mining::Desk,
     outbox::OutboxKeeper,
     routing::Routing,
+    sync::Syncs,
     tree::{Durable, Running, close_desk},
     wire::{ask_crypto, ask_parser, expect_answer, repeatedly},
 };
@@ -78,6 +79,7 @@ struct Inner {
     /// Let go of on close, so that the file is free and the threads end.
     held: Mutex<Option<Held>>,
     next_subscription: AtomicU64,
+    syncs: Arc<Syncs>,
 }
 
 #[derive(Clone)]
@@ -140,6 +142,7 @@ impl NostrClient {
                 durable,
                 held: Mutex::new(Some(Held { store, verifier })),
                 next_subscription: AtomicU64::new(1),
+                syncs: Arc::default(),
             }),
         }
     }
@@ -155,6 +158,19 @@ impl NostrClient {
 
     pub(crate) fn crypto(&self) -> &Recipient<CryptoEdge> {
         &self.inner.crypto
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.inner.durable.hub
+    }
+
+    pub(crate) fn syncs(&self) -> &Arc<Syncs> {
+        &self.inner.syncs
+    }
+
+    /// A name that no subscription and no reconciliation of this client had.
+    pub(crate) fn next_name(&self) -> String {
+        format!("s{}", self.inner.next_subscription.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn desk(&self) -> &Arc<Desk> {
@@ -308,8 +324,7 @@ impl NostrClient {
         check(&filters)?;
         let How { plan, overflow, queue_events, pipes, limits, deadline } = how;
         let pipes = self.pipes_or_default(pipes)?;
-        let number = self.inner.next_subscription.fetch_add(1, Ordering::Relaxed);
-        let id = format!("s{number}");
+        let id = self.next_name();
         let request = ClientEdge::encode(SubscribeT {
             subscription: id.clone(),
             filters: filters.iter().map(Into::into).collect(),
@@ -415,7 +430,7 @@ impl NostrClient {
 }
 
 /// What no store and no relay is asked.
-fn check(filters: &[Filter]) -> Result<(), ClientError> {
+pub(crate) fn check(filters: &[Filter]) -> Result<(), ClientError> {
     if filters.is_empty() {
         return Err(ClientError::Invalid("at least one filter is needed".to_owned()));
     }

@@ -7,6 +7,7 @@
 //! * [`NostrClient`], [`NostrClientBuilder`], [`ClientConfig`]: start and stop;
 //! * [`Subscription`], [`SubscriptionEvent`]: what comes in; [`pipes`]: what is done to it on the way;
 //!   [`Pages`]: older and older events;
+//! * [`NostrClient::sync`], [`SyncReport`]: bringing the store and relays to the same events;
 //! * [`PublishReport`], [`PutOutcome`], [`Receipt`]: what became of what went out;
 //! * [`QueuedReport`], [`OutboxEntry`]: what must arrive, tried until its relays have decided;
 //! * [`MiningHandle`], [`MiningView`], [`MiningProgress`], [`MiningOutcome`]: work;
@@ -71,6 +72,7 @@ mod report;
 mod routing;
 mod status;
 mod subscription;
+mod sync;
 mod tree;
 mod wire;
 
@@ -94,11 +96,11 @@ pub use nipworker_mining::{
     JobPhase, Placement, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,
 };
 pub use nipworker_pipeline::{
-    DeliveryLimits, IngestStats, Overflow, RelayNews, Source, SubscriptionStats, content, kinds,
-    pipes,
+    DeliveryLimits, IngestStats, Overflow, RefusalKind, RelayNews, Source, SubscriptionStats,
+    content, kinds, pipes,
 };
 pub use nipworker_relay::routing::RouterCounts;
-pub use nipworker_relay::{LinkState, RelayReport};
+pub use nipworker_relay::{LinkState, ReconcileEnd, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
 pub use nipworker_store::{EventStore, StoreStats};
 pub use nipworker_supervision::{
@@ -112,6 +114,10 @@ pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};
 pub use routing::RoutingStatus;
 pub use status::{ClientStatus, KernelSpeed, KernelStatus, MiningStatus, SubscriptionsStatus};
 pub use subscription::{QueryOptions, SubscribeOptions, Subscription, SubscriptionEvent};
+pub use sync::{
+    SYNCS_AT_ONCE, Sync, SyncDirection, SyncEvent, SyncFailure, SyncHow, SyncOptions, SyncProgress,
+    SyncReceipts, SyncReport, SyncStage,
+};
 
 pub use nipworker_pow as pow;
 pub use nipworker_protocol as protocol;

@@ -45,6 +45,7 @@ mod book;
 mod config;
 mod effect;
 pub mod outbox;
+mod pages;
 mod pool;
 mod reconcile;
 mod request;
@@ -61,6 +62,7 @@ pub use effect::{
     ConnectionId, Delivery, DeliveryId, Effect, Loss, Now, PublishId, Receipt, ReceiptStatus,
     ReconcileId,
 };
+pub use pages::{MAX_PAGED_EVENTS, PAGE_EVENTS, Pages};
 pub use pool::RelayPool;
 pub use reconcile::{
     MAX_BARREN_ROUNDS, MAX_HELD_EVENTS, MAX_NEEDED_IDS, MAX_ROUNDS, NEG_FRAME_BYTES,

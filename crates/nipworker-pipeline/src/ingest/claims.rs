@@ -84,6 +84,8 @@ impl Pipeline {
             let key = (candidate.event.id, candidate.event.sig);
             match checking.entry(key) {
                 Entry::Occupied(other) => candidates.push((candidate, other.get().clone())),
+                // Between the look into the memory and this one a check may have come to its end.
+                Entry::Vacant(_) if self.knows(&key.0, &key.1) => ingest.known.push(candidate),
                 Entry::Vacant(place) => {
                     place.insert(receiver.clone());
                     keys.push(key);
@@ -176,6 +178,17 @@ mod tests {
         settle(&pipeline, rest, Verdict::Valid);
         let total = pipeline.stats().total;
         assert_eq!((total.fresh, total.duplicates, total.received), (15, 5, 21));
+    }
+
+    #[test]
+    fn a_check_that_ended_in_between_is_not_made_again() {
+        let pipeline = Pipeline::default();
+        let (mut first, mut second) = (batch(&pipeline, 0..3), batch(&pipeline, 0..3));
+        let (checks, _) = pipeline.claim(&mut first);
+        settle(&pipeline, first, Verdict::Valid);
+        drop(checks);
+        let (_checks, elsewhere) = pipeline.claim(&mut second);
+        assert_eq!((second.known.len(), second.to_verify.len(), elsewhere.len()), (3, 0, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use clap::{
     Args, Parser, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
 };
+use nipworker_core::SyncDirection;
 use nipworker_pool::Placement;
 use nipworker_protocol::{PublicKey, RelayUrl};
 
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Print how many stored events match.
     Count(CountArgs),
+    /// Bring the store and relays to the same events, transferring only what one side lacks.
+    #[command(after_help = SYNC_HELP)]
+    Sync(SyncArgs),
     /// Search the nonce that gives an event its proof of work (NIP-13).
     #[command(after_help = MINE_HELP)]
     Mine(MineArgs),
@@ -190,6 +194,65 @@ pub(crate) struct QueryArgs {
     /// Events are printed as JSON lines in any case; accepted so that scripts can always say it.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const SYNC_HELP: &str = "\
+What differs is found by NIP-77 where the relay speaks it; where it does not, the relay is read page
+by page. What comes is checked like every event of a relay. Progress goes to stderr, one report for
+each relay and filter to stdout.
+
+Exit codes:
+  0  every relay came to its end: nothing is missing, and it took what it was sent
+  1  at least one did not; its report says why
+  2  wrong usage";
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// Relay to sync with; give it again for more. Without one, those of the configuration.
+    #[arg(long = "relay", value_name = "URL")]
+    pub(crate) relays: Vec<RelayUrl>,
+
+    /// Ask the daemon at this address instead of opening the data folder. Without it, a daemon
+    /// that uses the data folder is found and asked by itself.
+    #[arg(long, value_name = "URL")]
+    pub(crate) daemon: Option<String>,
+
+    /// A filter of NIP-01 as JSON, for example '{"authors":["…"]}'; one after another. A limit is
+    /// only allowed downwards.
+    #[arg(required = true, value_name = "FILTER")]
+    pub(crate) filters: Vec<String>,
+
+    /// Which side gets what it lacks: down (the store), up (relays), both.
+    #[arg(long, value_name = "WAY", default_value = "down", value_parser = direction)]
+    pub(crate) direction: SyncDirection,
+
+    /// Longest time for one relay and filter.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Longest wait for one step of a relay, after which it is read page by page.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) idle: Duration,
+
+    /// Do not try NIP-77: read relays page by page.
+    #[arg(long)]
+    pub(crate) paged: bool,
+
+    /// Print each report as a line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn direction(text: &str) -> Result<SyncDirection, String> {
+    match text {
+        "down" => Ok(SyncDirection::Down),
+        "up" => Ok(SyncDirection::Up),
+        "both" => Ok(SyncDirection::Both),
+        _ => Err("it is down, up or both".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

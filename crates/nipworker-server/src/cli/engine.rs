@@ -57,13 +57,25 @@ fn damage_matters(loaded: &mut Loaded, access: Access) {
 
 /// Finds out who answers. Relays are used only when `use_relays` says so.
 pub(super) fn open(args: &EngineArgs, use_relays: bool, access: Access) -> Result<Opened, Failure> {
+    let opened = open_with(args, use_relays, access)?;
+    if let Engine::Remote(remote) = &opened.engine {
+        refuse_other_relays(&args.relays, remote.url())?;
+    }
+    Ok(opened)
+}
+
+/// As [`open`], for a command that tells the daemon which relays to use.
+pub(super) fn open_with(
+    args: &EngineArgs,
+    use_relays: bool,
+    access: Access,
+) -> Result<Opened, Failure> {
     let mut loaded = one_shot(&args.config, args.config.flags(&args.relays))?;
     damage_matters(&mut loaded, access);
     if args.no_relays || !use_relays {
         loaded.config.engine.relays.clear();
     }
     if let Some(remote) = running(&loaded, args.daemon.as_deref())? {
-        refuse_other_relays(&args.relays, remote.url())?;
         return Ok(Opened {
             engine: Engine::Remote(remote),
             use_relays: use_relays && !args.no_relays,

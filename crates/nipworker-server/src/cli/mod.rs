@@ -18,6 +18,7 @@ mod rates;
 mod remote;
 mod run;
 mod status;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Query(args) => query::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Count(args) => count::run(&args),
+        Command::Sync(args) => sync::run(&args),
         Command::Mine(args) => mine::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Key(command) => key::run(&command),

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use nipworker_core::protocol::Filter;
+use nipworker_core::{SyncEvent, protocol::Filter};
 use serde_json::{Value, json};
 use ureq::{Agent, Body, http::Response};
 
@@ -85,6 +85,28 @@ impl Remote {
                 Failure::because(format_args!("the daemon's answer was cut short: {error}"))
             })?;
             each(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Has the daemon sync; what it tells is handed to `each` as it comes.
+    pub(crate) fn sync(
+        &self,
+        request: &Value,
+        mut each: impl FnMut(SyncEvent) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let response = self
+            .agent
+            .post(self.path("/api/v1/sync"))
+            .content_type("application/json")
+            .send(request.to_string())
+            .map_err(|error| self.unreachable(&error))?;
+        let body = self.checked(response)?.into_body().into_reader();
+        for line in BufReader::new(body).lines() {
+            let line = line.map_err(|error| {
+                Failure::because(format_args!("the daemon's answer was cut short: {error}"))
+            })?;
+            each(serde_json::from_str(&line).map_err(|error| self.not_understood(error))?)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub(super) mod filters;
 mod mine;
 mod outbox;
 pub(super) mod query;
+mod sync;
 
 use actix_web::{HttpResponse, Responder, http::StatusCode, web};
 
@@ -26,6 +27,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .route("/outbox/{id}", web::delete().to(outbox::cancel))
         .route("/query", web::post().to(query::query))
         .route("/count", web::post().to(query::count))
+        .route("/sync", web::post().to(sync::sync))
         .route("/mine", web::post().to(mine::start))
         .route("/mine", web::get().to(mine::list))
         .route("/mine", web::head().to(mine::list))
@@ -51,7 +53,7 @@ async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, ApiErr
 pub(super) fn not_found(request: &actix_web::HttpRequest) -> ApiError {
     let (method, path) = (request.method(), request.path());
     let methods = match path {
-        "/api/v1/events" | "/api/v1/query" | "/api/v1/count" => Some("POST"),
+        "/api/v1/events" | "/api/v1/query" | "/api/v1/count" | "/api/v1/sync" => Some("POST"),
         "/api/v1/status" | "/api/v1/outbox" | "/healthz" | "/readyz" | "/metrics" | "/" => {
             Some("GET, HEAD")
         }
