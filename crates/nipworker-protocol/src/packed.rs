@@ -161,7 +161,7 @@ impl From<&Event> for PackedEvent {
 impl Verified<Event> {
     /// The same event, packed.
     pub fn pack(&self) -> Verified<PackedEvent> {
-        self.map_ref(|event| PackedEvent::new(event))
+        self.map_ref(PackedEvent::new)
     }
 }
 
