@@ -194,7 +194,6 @@ fn messages(note: &Event) {
         relay: "wss://a.b".to_owned(),
         subscription: "s".to_owned(),
         events: vec![note.to_json()],
-        ..EventBatchT::default()
     };
     write("flatbuffers", "batch", IngestEdge::encode(batch).as_bytes());
     let sign = SignT { template: UnsignedEvent::from(note.clone()).into() };
