@@ -276,7 +276,8 @@ impl Connection {
                 use_relays: gateway.has_upstream(),
                 ..SubscribeOptions::default()
             };
-            Done::Subscribed(id, opening, gateway.client.subscribe_with(filters, options).await)
+            let subscribed = gateway.client.subscribe_with(filters, options).await;
+            Done::Subscribed(id, opening, subscribed.map(Box::new))
         };
         self.working.push(opened.boxed_local());
         Ok(())
@@ -298,7 +299,7 @@ impl Connection {
                 self.say(&RelayMessage::Ok { id, accepted, message });
             }
             Done::Subscribed(id, opening, Ok(subscription)) => {
-                self.subscriptions.attach(&id, opening, subscription);
+                self.subscriptions.attach(&id, opening, *subscription);
             }
             Done::Subscribed(id, opening, Err(error)) => {
                 if self.subscriptions.close_opening(&id, opening) {

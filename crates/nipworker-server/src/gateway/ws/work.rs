@@ -22,7 +22,7 @@ pub(super) enum Done {
     /// An event was published.
     Published(EventId, Result<Box<PublishReport>, ClientError>),
     /// A subscription was opened.
-    Subscribed(Rc<str>, Opening, Result<Subscription, ClientError>),
+    Subscribed(Rc<str>, Opening, Result<Box<Subscription>, ClientError>),
     /// A count was made.
     Counted(String, Result<u64, ClientError>),
 }
