@@ -135,6 +135,7 @@ impl Handler<RelayEdge> for Connections {
                         status: ReceiptStatus::Accepted,
                         message: String::new(),
                         elapsed_ms: 1,
+                        ..ReceiptT::default()
                     })
                     .collect();
                 RelayEdge::encode(EventReceiptsT { receipts })

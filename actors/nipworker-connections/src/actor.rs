@@ -11,16 +11,16 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, Running, SpawnHandle};
 use futures::{FutureExt, channel::oneshot};
 use nipworker_relay::{
-    ConnectionId, DeliveryId, Effect, Loss, PublishId, Receipt, ReconcileId, Reconciled, RelayBook,
-    RelayConfig, RelayPool, RelayUrl,
+    ConnectionId, DeliveryId, Effect, Event, Loss, PublishId, Receipt, ReconcileId, Reconciled,
+    RelayBook, RelayConfig, RelayPool, RelayUrl, SignFailure, SignId,
     transport::{
-        CloseFrame, Connection, FrameSink, FrameStream, Incoming, Outgoing, TransportError,
-        WebSocketTransport,
+        CloseFrame, Connection, FrameSink, FrameStream, Incoming, InformationOptions, Outgoing,
+        RelayInformation, TransportError, WebSocketTransport,
     },
 };
 use nipworker_schema::{
-    CloseReqT, IngestEdge, OpenNegT, OpenReqT, RelayEdge, RelayEdgeMessageT, ReqClosedT,
-    ReqOpenedT, SendEventT,
+    CloseReqT, CryptoEdge, IngestEdge, OpenNegT, OpenReqT, RelayEdge, RelayEdgeMessageT,
+    ReqClosedT, ReqOpenedT, SendEventT,
 };
 use nipworker_supervision::{
     Address, ChildSpec, MailboxConfig, Recipient, RestartPolicy, Shutdown, StartContext, StopSignal,
@@ -30,6 +30,7 @@ use crate::{
     SharedClock, deliver,
     edge::{self, Refusal},
     link::{self, Half, Link, State},
+    sign,
     tasks::{Owner, Tasks},
 };
 
@@ -54,8 +55,12 @@ pub struct Dependencies {
     pub book: Arc<RelayBook>,
     /// How sockets are opened.
     pub transport: Arc<dyn WebSocketTransport>,
+    /// How relays are asked about themselves (NIP-11); `None` asks nobody.
+    pub information: Option<Arc<dyn RelayInformation>>,
     /// Who gets what relays say.
     pub parser: Recipient<IngestEdge>,
+    /// Who signs what tells relays who we are.
+    pub crypto: Recipient<CryptoEdge>,
     /// The time.
     pub clock: SharedClock,
 }
@@ -73,7 +78,9 @@ pub fn child(address: Address<Connections>, dependencies: Dependencies) -> Child
 /// Holds the sockets; see the [crate](crate).
 pub struct Connections {
     transport: Arc<dyn WebSocketTransport>,
+    information: Option<Arc<dyn RelayInformation>>,
     parser: Recipient<IngestEdge>,
+    crypto: Recipient<CryptoEdge>,
     clock: SharedClock,
     stop_signal: StopSignal,
     in_a_hurry: bool,
@@ -93,18 +100,23 @@ pub(crate) enum Outcome {
     Read(RelayUrl, ConnectionId, FrameStream, Vec<Incoming>, Option<TransportError>),
     Written(RelayUrl, ConnectionId, FrameSink, Result<usize, TransportError>),
     Delivered(RelayUrl, DeliveryId, Vec<Loss>),
+    Signed(RelayUrl, SignId, Result<Event, SignFailure>),
+    Informed(RelayUrl, Option<String>),
     Farewell,
 }
 
 impl Connections {
     /// Takes the book over. Nothing is dialled before the actor is started.
     pub fn new(dependencies: Dependencies, start: &StartContext) -> Self {
-        let Dependencies { config, book, transport, parser, clock } = dependencies;
+        let Dependencies { config, book, transport, information, parser, crypto, clock } =
+            dependencies;
         let seed = RandomState::new().hash_one(0);
         let (pool, first) = RelayPool::new(config, &book, seed, clock.now());
         Self {
             transport,
+            information,
             parser,
+            crypto,
             clock,
             stop_signal: start.stop_signal.clone(),
             in_a_hurry: false,
@@ -126,7 +138,7 @@ impl Connections {
                     let url = relay.clone();
                     let task = async move { Outcome::Dialled(url, connection, dial.await) };
                     if let Some(task) = self.begin(task) {
-                        self.links.insert(relay, Link { connection, state: State::Dialling(task) });
+                        self.links.insert(relay, Link::dialling(connection, task));
                     }
                 }
                 Effect::Send { relay, connection, frame } => self.send(relay, connection, frame),
@@ -141,6 +153,17 @@ impl Connections {
                         Outcome::Delivered(relay, delivery, losses)
                     });
                 }
+                Effect::Sign { relay, connection, request, key, template } => {
+                    let crypto = self.crypto.clone();
+                    let url = relay.clone();
+                    let task = self.begin(async move {
+                        Outcome::Signed(url, request, sign::sign(crypto, key, template).await)
+                    });
+                    if let (Some(link), Some(task)) = (self.link(&relay, connection), task) {
+                        link.signing(task);
+                    }
+                }
+                Effect::FetchInformation { relay, options } => self.ask_for(relay, options),
                 Effect::Receipts { publish, receipts } => {
                     if let Some(asker) = self.waiting.remove(&publish)
                         && asker.send(receipts).is_err()
@@ -158,6 +181,25 @@ impl Connections {
             }
         }
         self.set_alarm(ctx);
+    }
+
+    /// Asks for a relay's information document; without anybody to ask, or in time, there is none.
+    fn ask_for(&self, relay: RelayUrl, options: InformationOptions) {
+        let question = self.information.as_ref().map(|it| it.fetch(relay.clone(), options.clone()));
+        self.begin(async move {
+            let document = match question {
+                Some(question) => match tokio::time::timeout(options.timeout, question).await {
+                    Ok(Ok(document)) => Some(document),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%relay, %error, "no information document");
+                        None
+                    }
+                    Err(_) => None,
+                },
+                None => None,
+            };
+            Outcome::Informed(relay, document)
+        });
     }
 
     fn begin(
@@ -402,6 +444,13 @@ impl Owner for Connections {
             }
             Outcome::Delivered(relay, delivery, losses) => {
                 self.pool.delivered(now, &relay, delivery, &losses)
+            }
+            Outcome::Informed(relay, document) => {
+                self.pool.information(now, &relay, document.as_deref())
+            }
+            Outcome::Signed(relay, request, result) => {
+                let result = result.as_ref().map_err(|failure| *failure);
+                self.pool.signed(now, &relay, request, result)
             }
             Outcome::Farewell => return,
         };

@@ -175,12 +175,17 @@ fn message(relay: &RelayUrl, delivery: Delivery) -> IngestMessageT {
         Delivery::Events { subscription, events } => {
             EventBatchT { relay, subscription: subscription.to_string(), events }.into()
         }
-        Delivery::EndOfStored { subscription } => {
-            EndOfStoredT { relay, subscription: subscription.to_string() }.into()
+        Delivery::EndOfStored { subscription, stored } => {
+            EndOfStoredT { relay, subscription: subscription.to_string(), stored: stored.into() }
+                .into()
         }
-        Delivery::Closed { subscription, message } => {
-            SubscriptionClosedT { relay, subscription: subscription.to_string(), message }.into()
+        Delivery::Closed { subscription, message, auth } => SubscriptionClosedT {
+            relay,
+            subscription: subscription.to_string(),
+            message,
+            auth: auth.into(),
         }
+        .into(),
         Delivery::Notice { message } => RelayNoticeT { relay, message }.into(),
         Delivery::Unavailable { subscriptions, reason } => {
             let subscriptions = subscriptions.iter().map(ToString::to_string).collect();

@@ -76,6 +76,7 @@ pub(crate) fn receipts(receipts: Vec<Receipt>) -> RelayEdge {
         },
         message: receipt.message,
         elapsed_ms: u64::try_from(receipt.elapsed.as_millis()).unwrap_or(u64::MAX),
+        auth: receipt.auth.into(),
     });
     RelayEdge::encode(EventReceiptsT { receipts: receipts.collect() })
 }

@@ -10,6 +10,7 @@
 //! | `CloseReq` | `ReqClosed` |
 //! | `SendEvent` | `EventReceipts` when every relay has answered or the time is over |
 //! | `OpenNeg` | `NegClosed` when both sides' differences are known, or why they are not |
+//! | a relay's challenge (NIP-42) | a `SignAs` question to the crypto worker |
 //! | a relay's messages | [`IngestEdge`] questions to the parser, in order for each relay |
 //!
 //! * **Back-pressure:** a relay's socket is not read while the parser has not answered what came
@@ -24,6 +25,7 @@
 //! * **Poison:** events that the parser fails over are tried again as a whole, then one by one;
 //!   those that fail alone as well are counted as lost, and asked for again when the relay is
 //!   next connected.
+//! * **Signatures** are waited for beside everything else, and given up with their connection.
 //!
 //! [`RelayEdge`]: nipworker_schema::RelayEdge
 //! [`IngestEdge`]: nipworker_schema::IngestEdge
@@ -33,6 +35,7 @@ mod clock;
 mod deliver;
 mod edge;
 mod link;
+mod sign;
 mod tasks;
 
 pub use actor::{
@@ -40,6 +43,7 @@ pub use actor::{
 };
 pub use clock::SharedClock;
 pub use nipworker_relay::{
-    BackoffConfig, ConfigError, LinkState, RelayBook, RelayConfig, RelayReport, RelayUrl,
-    RelayUrlError, transport::WebSocketTransport,
+    AuthConfig, AuthProblem, AuthState, BackoffConfig, ConfigError, Consent, LinkState, RelayBook,
+    RelayConfig, RelayReport, RelayUrl, RelayUrlError,
+    transport::{RelayInformation, WebSocketTransport},
 };

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use futures::{FutureExt, SinkExt, StreamExt, future::AbortHandle};
 use nipworker_relay::{
-    ConnectionId,
+    AuthConfig, ConnectionId,
     transport::{
         CloseFrame, Connection, FrameSink, FrameStream, Incoming, Outgoing, TransportError,
     },
@@ -21,6 +21,8 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Link {
     pub(crate) connection: ConnectionId,
     pub(crate) state: State,
+    /// Signatures that only this connection waits for.
+    signing: Vec<AbortHandle>,
 }
 
 pub(crate) enum State {
@@ -35,14 +37,31 @@ pub(crate) enum Half<T> {
 }
 
 impl Link {
+    pub(crate) fn dialling(connection: ConnectionId, task: AbortHandle) -> Self {
+        Self { connection, state: State::Dialling(task), signing: Vec::new() }
+    }
+
+    /// Ends `task` with the connection. The session asks for one signature of each key at a time,
+    /// so that those before are over or void.
+    pub(crate) fn signing(&mut self, task: AbortHandle) {
+        if self.signing.len() >= AuthConfig::MAX_KEYS {
+            self.signing.remove(0);
+        }
+        self.signing.push(task);
+    }
+
     pub(crate) fn open(connection: ConnectionId, socket: Connection) -> Self {
         let reading = Half::Idle(socket.stream);
         let writing = Half::Idle(socket.sink);
-        Self { connection, state: State::Open { reading, writing, queue: VecDeque::new() } }
+        let state = State::Open { reading, writing, queue: VecDeque::new() };
+        Self { connection, state, signing: Vec::new() }
     }
 
     /// Ends what is under way. Gives the sink back when it is at rest, for a last word.
     pub(crate) fn abandon(self) -> Option<FrameSink> {
+        for task in self.signing {
+            task.abort();
+        }
         match self.state {
             State::Dialling(task) => {
                 task.abort();

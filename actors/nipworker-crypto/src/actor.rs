@@ -3,7 +3,8 @@
 use std::{convert::Infallible, time::Duration};
 
 use nipworker_schema::{
-    CipherScheme, CryptoEdge, CryptoMessageT, DecryptT, EncryptT, FailureCode, SignT, VerifyBatchT,
+    CipherScheme, CryptoEdge, CryptoMessageT, DecryptT, EncryptT, FailureCode, SignAsT, SignT,
+    VerifyBatchT,
 };
 use nipworker_signer::{Plaintext, Scheme, SignedId, Signer, SignerSlot, Verifier};
 use nipworker_supervision::prelude::*;
@@ -94,6 +95,21 @@ impl CryptoActor {
         })
     }
 
+    /// By the key that is named, or by the default signer's.
+    fn sign_as(&self, request: SignAsT) -> ResponseFuture<CryptoEdge> {
+        self.ask_signer(|signer| async move {
+            let key = request.pubkey.as_ref().map(Into::into);
+            let key = match key {
+                Some(key) => Ok(key),
+                None => signer.public_key().await,
+            };
+            match key {
+                Ok(key) => answer::signed_as(signer.sign(answer::template(key, request)).await),
+                Err(error) => answer::signed_as(Err(error)),
+            }
+        })
+    }
+
     fn public_key(&self) -> ResponseFuture<CryptoEdge> {
         self.ask_signer(|signer| async move { answer::public_key(signer.public_key().await) })
     }
@@ -155,6 +171,7 @@ impl Handler<CryptoEdge> for CryptoActor {
         match message.decode() {
             Ok(CryptoMessageT::VerifyBatch(batch)) => self.verify(*batch),
             Ok(CryptoMessageT::Sign(request)) => self.sign(*request),
+            Ok(CryptoMessageT::SignAs(request)) => self.sign_as(*request),
             Ok(CryptoMessageT::GetPublicKey(_)) => self.public_key(),
             Ok(CryptoMessageT::Encrypt(request)) => self.encrypt(*request),
             Ok(CryptoMessageT::Decrypt(request)) => self.decrypt(*request),

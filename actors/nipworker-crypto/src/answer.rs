@@ -3,11 +3,11 @@
 use std::{fmt::Display, time::Duration};
 
 use nipworker_schema::{
-    CryptoEdge, DecryptedT, EncryptedT, FailureCode, PublicKeyIsT, SignedT, VerdictsT,
+    CryptoEdge, DecryptedT, EncryptedT, FailureCode, PublicKeyIsT, SignAsT, SignedT, VerdictsT,
 };
 use nipworker_signer::{
     BatchError, Plaintext, SignerError,
-    protocol::{Event, PublicKey},
+    protocol::{Event, PublicKey, Tag, UnsignedEvent},
 };
 
 pub(crate) fn failed(code: FailureCode, reason: impl Display, transient: bool) -> CryptoEdge {
@@ -42,6 +42,27 @@ pub(crate) fn signed(result: Result<Event, SignerError>) -> CryptoEdge {
         Ok(event) => CryptoEdge::encode(SignedT { event: event.into() }),
         Err(error) => signer_failed(error),
     }
+}
+
+/// What is to be signed, by `author`.
+pub(crate) fn template(author: PublicKey, request: SignAsT) -> UnsignedEvent {
+    let tags = request.tags.into_iter().map(|tag| Tag(tag.values)).collect();
+    UnsignedEvent::new(author, request.created_at, request.kind, tags, request.content)
+}
+
+/// As [`signed`], but with codes that tell apart why there is no signature.
+pub(crate) fn signed_as(result: Result<Event, SignerError>) -> CryptoEdge {
+    let error = match result {
+        Ok(event) => return CryptoEdge::encode(SignedT { event: event.into() }),
+        Err(error) => error,
+    };
+    let code = match &error {
+        SignerError::NoSigner | SignerError::WrongAuthor { .. } => FailureCode::NotFound,
+        SignerError::Refused { .. } => FailureCode::Denied,
+        _ => FailureCode::Signer,
+    };
+    let transient = error.is_transient();
+    failed(code, error, transient)
 }
 
 pub(crate) fn public_key(result: Result<PublicKey, SignerError>) -> CryptoEdge {

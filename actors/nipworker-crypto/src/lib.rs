@@ -1,11 +1,13 @@
 //! The worker that verifies, signs, encrypts and decrypts.
 //!
-//! It takes [`CryptoEdge`] messages from the parser and from the client, and nothing else:
+//! It takes [`CryptoEdge`] messages from the parser, the client and the connections, and nothing
+//! else:
 //!
 //! | request | answer |
 //! |---|---|
 //! | `VerifyBatch` | `Verdicts`, one for each item in order; the work is done on the pool's threads |
 //! | `Sign` | `Signed`, by the signer in the slot |
+//! | `SignAs` | `Signed`, by the signer of the key that is named, or by the default one |
 //! | `GetPublicKey` | `PublicKeyIs`, the signer's key |
 //! | `Encrypt`, `Decrypt` | `Encrypted`, `Decrypted`, by the signer in the slot |
 //! | anything else | `Failed` with code `Unsupported` |

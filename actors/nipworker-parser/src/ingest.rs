@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use nipworker_pipeline::{
     Accepted, Genuine, Ingest, Kept, Offered, Refusal, RelayNews, Source, Tally,
-    protocol::{Event, Filter, Verified},
+    protocol::{AuthProblem, Event, Filter, StoredHint, Verified},
 };
 use nipworker_schema::{
     EventBatchT, FailedT, FailureCode, IngestMessageT, IngestedT, PutOutcomeT, PutStatus,
@@ -144,11 +144,20 @@ pub(crate) fn relay_says(shared: &Shared, message: IngestMessageT) -> bool {
     let hub = &shared.hub;
     match message {
         IngestMessageT::EndOfStored(it) => {
-            hub.relay(&it.subscription, &it.relay.into(), RelayNews::EndOfStored);
+            let relay = it.relay.into();
+            let stored = StoredHint::from(it.stored);
+            if stored != StoredHint::Unsaid {
+                hub.relay(&it.subscription, &relay, RelayNews::Stored(stored));
+            }
+            hub.relay(&it.subscription, &relay, RelayNews::EndOfStored);
             hub.not_wanted(&it.subscription);
         }
         IngestMessageT::SubscriptionClosed(it) => {
-            hub.relay(&it.subscription, &it.relay.into(), RelayNews::Closed(it.message));
+            let relay = it.relay.into();
+            if let Some(problem) = Option::<AuthProblem>::from(it.auth) {
+                hub.relay(&it.subscription, &relay, RelayNews::Unauthenticated(problem));
+            }
+            hub.relay(&it.subscription, &relay, RelayNews::Closed(it.message));
         }
         IngestMessageT::RelayNotice(it) => {
             hub.notice(&it.relay.into(), &it.message);

@@ -151,7 +151,7 @@ fn a_new_parser_reads_on_in_the_cache_and_asks_the_relays() {
     let newest_first: Vec<_> = ids(&events).into_iter().rev().collect();
     assert_eq!(next_ids(&mut stream, 100), newest_first, "no gap, nothing twice");
     eventually("relays are asked", || *world.script.asked.lock().unwrap() == ["s"]);
-    let end = EndOfStoredT { relay: RELAY.into(), subscription: "s".into() };
+    let end = EndOfStoredT { relay: RELAY.into(), subscription: "s".into(), ..Default::default() };
     world.ingest(end);
     loop {
         match next(&mut stream) {

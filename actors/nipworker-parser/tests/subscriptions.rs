@@ -26,7 +26,7 @@ fn ingested(fresh: u32, duplicates: u32, refused: u32) -> IngestMessageT {
 }
 
 fn end_of_stored(subscription: &str) -> EndOfStoredT {
-    EndOfStoredT { relay: RELAY.into(), subscription: subscription.into() }
+    EndOfStoredT { relay: RELAY.into(), subscription: subscription.into(), ..Default::default() }
 }
 
 #[test]
@@ -116,6 +116,7 @@ fn a_query_ends_when_every_relay_has_answered_or_failed() {
         relay: "wss://shy".into(),
         subscription: "q".into(),
         message: "auth-required: sorry".into(),
+        ..Default::default()
     });
     world.ingest(end_of_stored("q"));
     let items: Vec<_> = std::iter::from_fn(|| stream.try_next()).collect();

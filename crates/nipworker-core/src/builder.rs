@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nipworker_protocol::{RelayUrl, RelayUrlError};
+use nipworker_protocol::{PublicKey, RelayUrl, RelayUrlError};
 use nipworker_signer::{Signer, SignerSlot};
 use nipworker_store::{EventStore, KvStore, MemoryKv};
 use nipworker_transport::{RelayInformation, WebSocketTransport};
@@ -20,6 +20,7 @@ pub struct NostrClientBuilder {
     transport: Option<Arc<dyn WebSocketTransport>>,
     information: Option<Arc<dyn RelayInformation>>,
     signer: Option<Arc<dyn Signer>>,
+    keys: Vec<(PublicKey, Arc<dyn Signer>)>,
 }
 
 impl NostrClientBuilder {
@@ -63,6 +64,15 @@ impl NostrClientBuilder {
         self
     }
 
+    /// Signs by `signer` what is to be signed by `key`, beside the default
+    /// [`signer`](Self::signer): events of that author, and the answers to relays that
+    /// `connections.auth_keys` gives that key to. At most
+    /// [`MAX_FURTHER_KEYS`](nipworker_signer::MAX_FURTHER_KEYS).
+    pub fn key(mut self, key: PublicKey, signer: Arc<dyn Signer>) -> Self {
+        self.keys.push((key, signer));
+        self
+    }
+
     /// Signs by `signer`.
     pub fn signer(mut self, signer: Arc<dyn Signer>) -> Self {
         self.signer = Some(signer);
@@ -75,7 +85,7 @@ impl NostrClientBuilder {
     /// # Errors
     /// See [`StartError`]. Whatever was started is stopped again.
     pub async fn build(self) -> Result<NostrClient, StartError> {
-        let Self { config, store, transport, information, signer } = self;
+        let Self { config, store, transport, information, signer, keys } = self;
         config.validate()?;
         let store = match store {
             Some(store) => store,
@@ -97,7 +107,14 @@ impl NostrClientBuilder {
         };
         let slot = SignerSlot::new();
         slot.set(signer);
-        let running = tree::start(&config, Arc::clone(&store), transport, slot).await?;
+        for (key, signer) in keys {
+            slot.add(key, signer).map_err(|error| StartError::Config {
+                key: "connections.auth_keys".to_owned(),
+                problem: error.to_string(),
+            })?;
+        }
+        let network = (transport, information.clone());
+        let running = tree::start(&config, Arc::clone(&store), network, slot).await?;
         let client = NostrClient::from_running(config, running, store, information);
         client.begin_to_learn().await;
         Ok(client)

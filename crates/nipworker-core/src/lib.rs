@@ -100,7 +100,7 @@ pub use nipworker_pipeline::{
     content, kinds, pipes,
 };
 pub use nipworker_relay::routing::RouterCounts;
-pub use nipworker_relay::{LinkState, ReconcileEnd, RelayReport};
+pub use nipworker_relay::{AuthState, Consent, LinkState, ReconcileEnd, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
 pub use nipworker_store::{EventStore, StoreStats};
 pub use nipworker_supervision::{

@@ -1,6 +1,6 @@
 //! What became of an event that was offered: in the store, and at each relay.
 
-use nipworker_protocol::EventId;
+use nipworker_protocol::{AuthProblem, EventId};
 use nipworker_schema::{PutOutcomeT, ReceiptStatus as WireReceipt, ReceiptT};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,9 @@ pub struct Receipt {
     pub message: String,
     /// Milliseconds from the request to the answer or to giving up.
     pub elapsed_ms: u64,
+    /// Why the relay could not be told who we are (NIP-42), when it refused for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthProblem>,
 }
 
 impl From<ReceiptT> for Receipt {
@@ -111,6 +114,7 @@ impl From<ReceiptT> for Receipt {
             },
             message: receipt.message,
             elapsed_ms: receipt.elapsed_ms,
+            auth: receipt.auth.into(),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use nipworker_cache::{CacheActor, CacheParts};
-use nipworker_connections::{Connections, Dependencies, SharedClock, WebSocketTransport};
+use nipworker_connections::{
+    Connections, Dependencies, RelayInformation, SharedClock, WebSocketTransport,
+};
 use nipworker_crypto::{CryptoActor, CryptoParts};
 use nipworker_miner::{MinerActor, MinerParts};
 use nipworker_mining::JobBook;
@@ -64,11 +66,14 @@ pub(crate) struct Running {
     pub(crate) verifier: Verifier,
 }
 
+/// Sockets, and who is asked about relays.
+pub(crate) type Network = (Arc<dyn WebSocketTransport>, Option<Arc<dyn RelayInformation>>);
+
 /// Starts pools and workers.
 pub(crate) async fn start(
     config: &ClientConfig,
     store: Arc<dyn EventStore>,
-    transport: Arc<dyn WebSocketTransport>,
+    (transport, information): Network,
     signer: SignerSlot,
 ) -> Result<Running, StartError> {
     let unix = clock::system();
@@ -98,7 +103,8 @@ pub(crate) async fn start(
         outbox: None,
         routing,
     };
-    let children = children(config, &durable, &addresses, store, transport, &verifier, unix);
+    let children =
+        children(config, &durable, &addresses, store, (transport, information), &verifier, unix);
     let mut builder = Supervisor::builder("nipworker")
         .strategy(Strategy::OneForOne)
         .intensity(config.intensity())
@@ -169,7 +175,7 @@ fn children(
     durable: &Durable,
     addresses: &Addresses,
     store: Arc<dyn EventStore>,
-    transport: Arc<dyn WebSocketTransport>,
+    (transport, information): Network,
     verifier: &Verifier,
     unix: clock::UnixClock,
 ) -> [ChildSpec; 5] {
@@ -196,7 +202,9 @@ fn children(
         config: Arc::new(config.relay_config()),
         book: Arc::clone(&durable.relays),
         transport,
+        information,
         parser: addresses.parser.recipient(),
+        crypto: addresses.crypto.recipient(),
         clock: SharedClock::new(unix),
     };
     let miner = MinerParts {

@@ -7,7 +7,9 @@ use futures::StreamExt;
 use nipworker_core::{
     ClientConfig, ClientError, MiningOutcome, NostrClient, PrivateKeySigner, PublishOptions,
     PutStatus, QueryOptions, ReceiptStatus, SecretKey, StartError, Subscription, SubscriptionEvent,
-    protocol::{ClientMessage, Event, Filter, PublicKey, RelayMessage, RelayUrl, UnsignedEvent},
+    protocol::{
+        ClientMessage, Event, Filter, PublicKey, RelayMessage, RelayUrl, StoredHint, UnsignedEvent,
+    },
     transport::memory::{ClientFrame, MemoryNetwork},
 };
 
@@ -50,7 +52,11 @@ fn replies(frame: &str, stored: &[Event], answer: Answer) -> Vec<String> {
             .iter()
             .filter(|event| Filter::any_matches(&filters, event))
             .map(|event| RelayMessage::event_frame(&subscription, &event.to_json()))
-            .chain([RelayMessage::Eose { subscription: subscription.clone() }.to_frame()])
+            .chain([RelayMessage::Eose {
+                subscription: subscription.clone(),
+                stored: StoredHint::Unsaid,
+            }
+            .to_frame()])
             .collect(),
         ClientMessage::Event(event) => {
             let event: Event = serde_json::from_str(event.get()).unwrap();

@@ -9,7 +9,7 @@
 //! * [`packed`]: an event as one run of bytes, read in place, stored and sent as it is;
 //! * [`EventId`], [`PublicKey`], [`Signature`]: fixed-size bytes, lower-case hex as text;
 //! * [`Filter`]: what a subscription asks for, and whether an event answers it;
-//! * [`ClientMessage`], [`RelayMessage`]: the frames of NIP-01, 42 and 45; [`EventFrame`]: one
+//! * [`ClientMessage`], [`RelayMessage`]: the frames of NIP-01, 42, 45 and 67; [`EventFrame`]: one
 //!   of them, read where it stands;
 //! * [`KindClass`]: regular, replaceable, addressable or ephemeral (NIP-01);
 //! * [`RelayUrl`]: a relay address in one spelling.
@@ -28,6 +28,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod auth;
 mod bytes;
 mod event;
 mod filter;
@@ -39,13 +40,14 @@ mod tag;
 mod text;
 mod verified;
 
+pub use auth::AuthProblem;
 pub use bytes::{EventId, ParseBytesError, PublicKey, Signature};
 pub use event::{Event, EventError, EventLimits, UnsignedEvent};
 pub use filter::{Filter, FilterError, FilterLimits, SingleLetterTag};
 pub use kind::{Coordinate, KindClass, kinds};
 pub use message::{
     ClientMessage, EventFrame, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,
-    SUBSCRIPTION_ID_MAX_CHARS,
+    SUBSCRIPTION_ID_MAX_CHARS, StoredHint,
 };
 pub use packed::{EventView, PackedError, PackedEvent, PackedEvents};
 pub use relay_url::{RelayUrl, RelayUrlError};

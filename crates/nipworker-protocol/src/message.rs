@@ -1,4 +1,4 @@
-//! Frames between clients and relays (NIP-01, NIP-42, NIP-45, NIP-77).
+//! Frames between clients and relays (NIP-01, NIP-42, NIP-45, NIP-67, NIP-77).
 //!
 //! An event inside a frame stays text ([`serde_json::value::RawValue`]) so that it is decoded
 //! once, under limits, by whoever answers for it.
@@ -147,6 +147,33 @@ pub enum ClientMessage {
     },
 }
 
+/// What a relay says with EOSE about the stored events that match (NIP-67).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredHint {
+    /// Nothing: there may be more.
+    #[default]
+    Unsaid,
+    /// It has sent all of them.
+    Finish,
+    /// It has more.
+    More,
+}
+
+impl StoredHint {
+    /// Reads the third element of an EOSE. What is not known there, or contradicts itself, says
+    /// nothing; it is never an error.
+    fn of(hints: &RawValue) -> Self {
+        let hints: Vec<serde_json::Value> = serde_json::from_str(hints.get()).unwrap_or_default();
+        let has = |word: &str| hints.iter().any(|hint| hint == word);
+        match (has("finish"), has("more")) {
+            (true, false) => Self::Finish,
+            (false, true) => Self::More,
+            _ => Self::Unsaid,
+        }
+    }
+}
+
 /// What a relay says to a client.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -171,6 +198,8 @@ pub enum RelayMessage {
     Eose {
         /// Subscription.
         subscription: String,
+        /// Whether there are more.
+        stored: StoredHint,
     },
     /// The relay ended a subscription.
     Closed {
@@ -403,6 +432,11 @@ impl ClientMessage {
         frame_with_filters("COUNT", subscription, filters)
     }
 
+    /// The frame that answers an authentication challenge (NIP-42).
+    pub fn auth_frame(event: &Event) -> String {
+        format!(r#"["AUTH",{}]"#, event.to_json())
+    }
+
     /// The frame that closes a subscription.
     pub fn close_frame(subscription: &str) -> String {
         json(&("CLOSE", subscription))
@@ -445,7 +479,10 @@ impl RelayMessage {
                     _ => take(parts, "OK", "message")?,
                 },
             },
-            "EOSE" => Self::Eose { subscription: take(parts, "EOSE", "subscription id")? },
+            "EOSE" => Self::Eose {
+                subscription: take(parts, "EOSE", "subscription id")?,
+                stored: parts.next().map_or(StoredHint::Unsaid, |hints| StoredHint::of(hints)),
+            },
             "CLOSED" => Self::Closed {
                 subscription: take(parts, "CLOSED", "subscription id")?,
                 message: match parts.len() {
@@ -493,7 +530,11 @@ impl RelayMessage {
         match self {
             Self::Event { subscription, event } => Self::event_frame(subscription, event.get()),
             Self::Ok { id, accepted, message } => json(&("OK", id, accepted, message)),
-            Self::Eose { subscription } => json(&("EOSE", subscription)),
+            Self::Eose { subscription, stored } => match stored {
+                StoredHint::Unsaid => json(&("EOSE", subscription)),
+                StoredHint::Finish => json(&("EOSE", subscription, ["finish"])),
+                StoredHint::More => json(&("EOSE", subscription, ["more"])),
+            },
             Self::Closed { subscription, message } => json(&("CLOSED", subscription, message)),
             Self::Notice(text) => json(&("NOTICE", text)),
             Self::Auth(challenge) => json(&("AUTH", challenge)),

@@ -6,7 +6,7 @@ mod common;
 use common::{any_event, event, text};
 use nipworker_protocol::{
     ClientMessage, Event, EventId, EventLimits, Filter, MachinePrefix, MessageError,
-    NEG_MESSAGE_MAX_BYTES, RelayMessage, SUBSCRIPTION_ID_MAX_CHARS,
+    NEG_MESSAGE_MAX_BYTES, RelayMessage, SUBSCRIPTION_ID_MAX_CHARS, StoredHint,
 };
 use proptest::prelude::*;
 
@@ -53,7 +53,18 @@ fn the_answers_of_relays_are_written_as_nip_01_shows_them() {
             format!(r#"["OK","{hex}",false,"blocked: no \"entry\""]"#),
             RelayMessage::Ok { id, accepted: false, message: "blocked: no \"entry\"".into() },
         ),
-        (r#"["EOSE","s"]"#.to_owned(), RelayMessage::Eose { subscription: "s".into() }),
+        (
+            r#"["EOSE","s"]"#.to_owned(),
+            RelayMessage::Eose { subscription: "s".into(), stored: StoredHint::Unsaid },
+        ),
+        (
+            r#"["EOSE","s",["finish"]]"#.to_owned(),
+            RelayMessage::Eose { subscription: "s".into(), stored: StoredHint::Finish },
+        ),
+        (
+            r#"["EOSE","s",["more"]]"#.to_owned(),
+            RelayMessage::Eose { subscription: "s".into(), stored: StoredHint::More },
+        ),
         (
             r#"["CLOSED","s","error: shutting down"]"#.to_owned(),
             RelayMessage::Closed {
@@ -339,5 +350,23 @@ proptest! {
             RelayMessage::Ok { message, .. } => prop_assert_eq!(message, text),
             other => prop_assert!(false, "{:?}", other),
         }
+    }
+}
+
+#[test]
+fn what_an_eose_says_beyond_the_known_hints_says_nothing() {
+    for (third, expected) in [
+        (r#"["auth","more",7]"#, StoredHint::More),
+        (r#"["finish","more"]"#, StoredHint::Unsaid),
+        (r#"["FINISH"]"#, StoredHint::Unsaid),
+        ("[]", StoredHint::Unsaid),
+        (r#""finish""#, StoredHint::Unsaid),
+        ("{}", StoredHint::Unsaid),
+    ] {
+        let frame = format!(r#"["EOSE","s",{third}]"#);
+        let RelayMessage::Eose { stored, .. } = RelayMessage::parse(&frame).unwrap() else {
+            panic!("{frame}");
+        };
+        assert_eq!(stored, expected, "{third}");
     }
 }

@@ -10,7 +10,7 @@ use nipworker_protocol::{EventId, Filter, RelayUrl};
 
 use crate::{
     PublishId, RelayReport,
-    effect::{Progress, Step},
+    effect::{Document, Progress, Step},
     routing::Router,
     stats::RelayStats,
 };
@@ -18,6 +18,10 @@ use crate::{
 /// How many owners a publish may see. One whose handling brings its owner down must not bring
 /// down every following one.
 const MAX_OWNERS_OF_A_PUBLISH: u32 = 2;
+
+/// Information documents that are remembered, of relays that left the pool too. Beyond that the
+/// oldest is forgotten.
+const MAX_DOCUMENTS: usize = 1_024;
 
 /// The desired relays, the open subscriptions with their last seen times, the unanswered
 /// publishes, and the statistics.
@@ -54,6 +58,8 @@ pub(crate) struct Pages {
     pub(crate) stats: BTreeMap<RelayUrl, Arc<RelayStats>>,
     pub(crate) requests: BTreeMap<Arc<str>, BookedRequest>,
     pub(crate) publishes: BTreeMap<PublishId, BookedPublish>,
+    /// At most [`MAX_DOCUMENTS`].
+    documents: BTreeMap<RelayUrl, Document>,
     next_publish: u64,
 }
 
@@ -218,6 +224,25 @@ impl BookLease {
         let stats =
             self.write(|pages| Some(Arc::clone(pages.stats.entry(relay.clone()).or_default())));
         stats.unwrap_or_default()
+    }
+
+    pub(crate) fn document(&self, relay: &RelayUrl) -> Option<Document> {
+        self.write(|pages| pages.documents.get(relay).cloned())
+    }
+
+    pub(crate) fn keep_documents(&self, documents: Vec<(RelayUrl, Document)>) {
+        for (relay, document) in documents {
+            self.write(|pages| {
+                let known = &mut pages.documents;
+                if known.len() >= MAX_DOCUMENTS && !known.contains_key(&relay) {
+                    let oldest = known.iter().min_by_key(|(_, document)| document.at);
+                    if let Some(oldest) = oldest.map(|(relay, _)| relay.clone()) {
+                        known.remove(&oldest);
+                    }
+                }
+                known.insert(relay, document);
+            });
+        }
     }
 
     pub(crate) fn note(&self, progress: Vec<Progress>) {

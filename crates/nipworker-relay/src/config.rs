@@ -5,7 +5,7 @@ use std::time::Duration;
 use nipworker_protocol::RelayUrl;
 use nipworker_transport::ConnectOptions;
 
-use crate::BackoffConfig;
+use crate::{AuthConfig, BackoffConfig};
 
 /// Settings of a [`RelayPool`](crate::RelayPool). All of them are fixed for its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,13 @@ pub struct RelayConfig {
     pub closed_retry: Duration,
     /// Malformed frames within a minute after which a connection is given up. Default: 32.
     pub max_bad_frames: u32,
+    /// Which relays may know who we are, and by which keys (NIP-42).
+    pub auth: AuthConfig,
+    /// Whether relays are asked for their information document (NIP-11), whose limits are then
+    /// kept. Default: yes.
+    pub information: bool,
+    /// How long a document counts before it is fetched again with the next connection. Default: 1 h.
+    pub information_ttl: Duration,
 }
 
 impl Default for RelayConfig {
@@ -65,6 +72,9 @@ impl Default for RelayConfig {
             resubscribe_overlap_secs: 120,
             closed_retry: Duration::from_secs(60),
             max_bad_frames: 32,
+            auth: AuthConfig::default(),
+            information: true,
+            information_ttl: Duration::from_secs(3_600),
         }
     }
 }
@@ -101,6 +111,14 @@ pub enum ConfigError {
     /// The overlap is negative or longer than a day.
     #[error("resubscribe overlap of {0} s is not within 0 to 86400 s")]
     Overlap(i64),
+    /// More keys for one relay than authenticate there.
+    #[error("{got} keys for {relay} are more than the limit of {}", AuthConfig::MAX_KEYS)]
+    TooManyKeys {
+        /// The relay.
+        relay: RelayUrl,
+        /// Number of keys.
+        got: usize,
+    },
     /// Less than an event needs.
     #[error("max_message_bytes of {got} bytes is under {least} bytes")]
     MessageBytes {
@@ -122,6 +140,7 @@ impl ConfigError {
             Self::BackoffJitter(_) => "backoff.jitter",
             Self::Overlap(_) => "resubscribe_overlap_secs",
             Self::MessageBytes { .. } => "max_message_bytes",
+            Self::TooManyKeys { .. } => "auth.keys",
         }
     }
 }
@@ -134,9 +153,13 @@ impl RelayConfig {
     /// half of all places, so that with a single place there is none to leave.
     pub const QUERY_PLACES: usize = 4;
 
-    /// REQs of live subscriptions that may be open at once on one relay.
+    /// REQs of live subscriptions that may be open at once on one relay, if the relay takes as many
+    /// REQs as are configured.
     pub fn live_places(&self) -> usize {
-        let places = self.max_open_subscriptions;
+        Self::live_places_of(self.max_open_subscriptions)
+    }
+
+    pub(crate) fn live_places_of(places: usize) -> usize {
         places - Self::QUERY_PLACES.min(places / 2)
     }
 
@@ -153,6 +176,8 @@ impl RelayConfig {
             ("publish_deadline", self.publish_deadline),
             ("closed_retry", self.closed_retry),
             ("backoff.min", self.backoff.min),
+            ("auth.deadline", self.auth.deadline),
+            ("information_ttl", self.information_ttl),
         ];
         if let Some((name, _)) = durations.iter().find(|(_, time)| time.is_zero()) {
             return Err(ConfigError::Zero(name));
@@ -181,6 +206,10 @@ impl RelayConfig {
         }
         if !(0..=86_400).contains(&self.resubscribe_overlap_secs) {
             return Err(ConfigError::Overlap(self.resubscribe_overlap_secs));
+        }
+        let most = AuthConfig::MAX_KEYS;
+        if let Some((relay, keys)) = self.auth.keys.iter().find(|(_, keys)| keys.len() > most) {
+            return Err(ConfigError::TooManyKeys { relay: relay.clone(), got: keys.len() });
         }
         if self.max_message_bytes < LEAST_MESSAGE_BYTES {
             return Err(ConfigError::MessageBytes {

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nipworker_protocol::RelayUrl;
-use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing};
+use nipworker_protocol::{AuthProblem, PublicKey, RelayUrl, StoredHint, Tag};
+use nipworker_transport::{CloseFrame, ConnectOptions, InformationOptions, Outgoing};
 use serde::{Deserialize, Serialize};
 
-use crate::{Reconciled, book::Told};
+use crate::{Reconciled, RelayLimits, book::Told};
 
 /// The time, given with each input. It never runs backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,38 @@ pub struct PublishId(pub(crate) u64);
 /// Names one reconciliation; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReconcileId(pub(crate) u64);
+
+/// Names one [`Effect::Sign`]; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SignId(pub(crate) u64);
+
+/// What is to be signed; who holds the key adds its public half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignTemplate {
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Kind number.
+    pub kind: u16,
+    /// Tags.
+    pub tags: Vec<Tag>,
+    /// Text.
+    pub content: String,
+}
+
+/// Why there is no signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignFailure {
+    /// The reason.
+    pub problem: AuthProblem,
+    /// Whether the same question may be answered in a moment.
+    pub is_transient: bool,
+}
+
+impl SignFailure {
+    pub(crate) fn lasting(problem: AuthProblem) -> Self {
+        Self { problem, is_transient: false }
+    }
+}
 
 /// Something to be done. Effects of one relay are in order.
 #[derive(Debug)]
@@ -81,6 +113,29 @@ pub enum Effect {
         /// Never empty.
         deliveries: Vec<Delivery>,
     },
+    /// Have signed what tells the relay who we are, and report by
+    /// [`signed`](crate::RelayPool::signed), however long it takes. There is one question for each
+    /// key of a connection at a time.
+    Sign {
+        /// For whom.
+        relay: RelayUrl,
+        /// On which connection. Once that is over, nobody waits for the answer.
+        connection: ConnectionId,
+        /// Which question.
+        request: SignId,
+        /// By whose key; `None` is the default signer's.
+        key: Option<PublicKey>,
+        /// What.
+        template: SignTemplate,
+    },
+    /// Fetch the relay's information document (NIP-11) and report by
+    /// [`information`](crate::RelayPool::information). Nothing waits for it.
+    FetchInformation {
+        /// Whose.
+        relay: RelayUrl,
+        /// Limits of the question.
+        options: InformationOptions,
+    },
     /// A publish is over.
     Receipts {
         /// Which.
@@ -111,6 +166,8 @@ pub enum Delivery {
     EndOfStored {
         /// Whose.
         subscription: Arc<str>,
+        /// Whether the relay says that there are more (NIP-67).
+        stored: StoredHint,
     },
     /// The relay ended the subscription.
     Closed {
@@ -118,6 +175,8 @@ pub enum Delivery {
         subscription: Arc<str>,
         /// Its reason.
         message: String,
+        /// Why it could not be told who we are, when it demands that.
+        auth: Option<AuthProblem>,
     },
     /// A text for a person.
     Notice {
@@ -153,7 +212,8 @@ pub enum ReceiptStatus {
     Refused,
     /// The event was sent and no answer came in time. The relay may have it.
     NoAnswer,
-    /// There was no connection in time. The relay does not have it from us.
+    /// It was not sent: there was no connection in time, or it is longer than the relay takes. The
+    /// relay does not have it from us.
     NotConnected,
 }
 
@@ -168,6 +228,8 @@ pub struct Receipt {
     pub message: String,
     /// From the request to the answer.
     pub elapsed: Duration,
+    /// Why the relay could not be told who we are, when it refused for that reason.
+    pub auth: Option<AuthProblem>,
 }
 
 /// What a session leaves to the pool: effects, and what the pool keeps books about.
@@ -176,6 +238,7 @@ pub(crate) struct Out {
     pub(crate) effects: Vec<Effect>,
     pub(crate) receipts: Vec<(PublishId, Receipt)>,
     pub(crate) progress: Vec<Progress>,
+    pub(crate) documents: Vec<(RelayUrl, Document)>,
     /// The last id that was given to a connection or a delivery.
     pub(crate) last_id: u64,
 }
@@ -185,6 +248,14 @@ impl Out {
         self.last_id += 1;
         self.last_id
     }
+}
+
+/// What a relay said about itself, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) limits: Arc<RelayLimits>,
+    /// On the monotonic clock.
+    pub(crate) at: Duration,
 }
 
 /// How far one subscription has come at one relay; written to the book.

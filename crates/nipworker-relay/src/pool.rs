@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use nipworker_protocol::{Filter, RelayUrl};
+use nipworker_protocol::{Event, Filter, RelayUrl};
 use nipworker_transport::{Incoming, TransportError};
 use serde_json::value::RawValue;
 
 use crate::{
     BookLease, ConnectionId, Delivery, DeliveryId, Effect, Loss, MAX_HELD_EVENTS, Now, PublishId,
-    Receipt, ReceiptStatus, ReconcileId, ReconcileRequest, RelayBook, RelayConfig,
+    Receipt, ReceiptStatus, ReconcileId, ReconcileRequest, RelayBook, RelayConfig, SignFailure,
+    SignId,
     book::{BookedPart, BookedPublish, BookedRequest},
     effect::Out,
     request::{OpenRequest, PublishRequest, RequestError},
@@ -291,6 +292,28 @@ impl RelayPool {
         self.with(now, relay, |session, out| session.delivered(now, delivery, losses, out))
     }
 
+    /// [`Effect::FetchInformation`] came to its end. `None` is a failure: it changes nothing but a
+    /// counter. So does a document that is not JSON.
+    pub fn information(
+        &mut self,
+        now: Now,
+        relay: &RelayUrl,
+        document: Option<&str>,
+    ) -> Vec<Effect> {
+        self.with(now, relay, |session, out| session.informed(now, document, out))
+    }
+
+    /// [`Effect::Sign`] was answered: with an event whose signature is right, or not.
+    pub fn signed(
+        &mut self,
+        now: Now,
+        relay: &RelayUrl,
+        request: SignId,
+        result: Result<&Event, SignFailure>,
+    ) -> Vec<Effect> {
+        self.with(now, relay, |session, out| session.signed(now, request, result, out))
+    }
+
     /// Does what is due. Calling it too early or too often changes nothing.
     pub fn timer(&mut self, now: Now) -> Vec<Effect> {
         self.run(|pool, out| {
@@ -377,6 +400,7 @@ impl RelayPool {
                     status: ReceiptStatus::NotConnected,
                     message: self.full(),
                     elapsed: Duration::ZERO,
+                    auth: None,
                 };
                 out.receipts.push((publish, receipt));
             }
@@ -435,6 +459,7 @@ impl RelayPool {
         act(self, &mut out);
         self.last_id = out.last_id;
         self.lease.note(out.progress);
+        self.lease.keep_documents(out.documents);
         let mut effects = out.effects;
         for (publish, receipt) in out.receipts {
             self.lease.write(|pages| {

@@ -10,6 +10,11 @@
 //!     nothing wanted
 //! ```
 
+mod asking;
+mod auth;
+mod carrier;
+mod information;
+mod pages;
 mod places;
 mod publishes;
 mod receive;
@@ -26,7 +31,10 @@ use nipworker_protocol::RelayUrl;
 use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing, TransportError};
 use rand::{SeedableRng, rngs::SmallRng};
 
-use self::{places::Waiting, reconcile::Reconciliations};
+use self::{
+    auth::Auth, carrier::Carrier, information::Information, places::Waiting,
+    reconcile::Reconciliations,
+};
 pub(crate) use self::{
     publishes::Outbound, reconcile::Reconciliation, subscriptions::Subscription,
 };
@@ -52,15 +60,22 @@ pub(crate) struct RelaySession {
     backoff: Backoff,
     link: Link,
     idle_since: Option<Duration>,
+    /// When the last attempt to connect began.
+    dialled_at: Duration,
     stopped: bool,
 
     subscriptions: BTreeMap<Arc<str>, Subscription>,
-    /// The relay's names of the REQs that are open on the present connection.
-    wire: HashMap<String, Arc<str>>,
+    /// The REQs that are open on the present connection, by the names that the relay knows.
+    wire: HashMap<String, Carrier>,
     last_wire: u64,
     waiting: Waiting,
     /// What is due when: ends of EOSE deadlines and retries of REQs.
     alarms: BTreeSet<(Duration, Arc<str>)>,
+
+    auth: Auth,
+    information: Information,
+    /// REQs that the relay showed to take at once, by refusing one more.
+    shown_places: Option<usize>,
 
     publishes: BTreeMap<PublishId, Outbound>,
     publish_alarms: BTreeSet<(Duration, PublishId)>,
@@ -101,6 +116,8 @@ struct Up {
     unwritten: usize,
     bad_since: Duration,
     bad_frames: u32,
+    /// Until when nothing is asked or sent, because the relay is to know first who we are.
+    held_until: Option<Duration>,
 }
 
 /// Why a connection is given up.
@@ -131,12 +148,16 @@ impl RelaySession {
             rng: SmallRng::seed_from_u64(seed),
             link: Link::Idle,
             idle_since: None,
+            dialled_at: Duration::ZERO,
             stopped: false,
             subscriptions: BTreeMap::new(),
             wire: HashMap::new(),
             last_wire: 0,
             waiting: Waiting::default(),
             alarms: BTreeSet::new(),
+            auth: Auth::default(),
+            information: Information::default(),
+            shown_places: None,
             publishes: BTreeMap::new(),
             publish_alarms: BTreeSet::new(),
             reconciliations: Reconciliations::default(),
@@ -261,6 +282,11 @@ impl RelaySession {
             Link::Up(_) => self.keep_alive(now, out),
             _ => {}
         }
+        self.expire_auth(now, out);
+        let held = matches!(&self.link, Link::Up(up) if up.held_until.is_some());
+        if held && !self.is_held_back(now) {
+            self.let_go(now, out);
+        }
         self.ring(now, out);
         self.expire_publishes(now, out);
         self.expire_reconciliations(now, out);
@@ -278,7 +304,12 @@ impl RelaySession {
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let publish = self.publish_alarms.first().map(|(at, _)| *at);
         let reconciliation = self.reconciliation_alarm();
-        [link, idle, alarm, publish, reconciliation].into_iter().flatten().min()
+        let auth = self.auth.next_deadline();
+        let held = match &self.link {
+            Link::Up(up) => up.held_until,
+            _ => None,
+        };
+        [link, idle, alarm, publish, reconciliation, auth, held].into_iter().flatten().min()
     }
 
     /// Since when nothing needs this relay.
@@ -334,6 +365,13 @@ impl RelaySession {
         }
     }
 
+    fn connection(&self) -> Option<ConnectionId> {
+        match &self.link {
+            Link::Up(up) => Some(up.connection),
+            _ => None,
+        }
+    }
+
     fn set_link(&mut self, link: Link) {
         self.stats.set_state(match &link {
             Link::Idle => LinkState::Idle,
@@ -351,6 +389,8 @@ impl RelaySession {
         let connection = ConnectionId(out.next_id());
         self.stats.dials.increment();
         let until = now.monotonic + self.config.connect_timeout + DIAL_GRACE;
+        self.dialled_at = now.monotonic;
+        self.ask_for_information(now, out);
         self.set_link(Link::Dialling { connection, until });
         out.effects.push(Effect::Dial {
             relay: self.url.clone(),
@@ -372,11 +412,15 @@ impl RelaySession {
             unwritten: 0,
             bad_since: now.monotonic,
             bad_frames: 0,
+            held_until: None,
         }));
         self.stats.connects.increment();
+        self.stats.connect_latency_ms.set(millis(now.monotonic.saturating_sub(self.dialled_at)));
         self.stats.connected_since.set(u64::try_from(now.unix).unwrap_or_default());
+        self.auth = self.fresh_auth();
+        self.hold_back(now);
         self.ask_all(now, out);
-        self.send_all(out);
+        self.send_all(now, out);
         self.begin_reconciliation(now, out);
     }
 
@@ -485,5 +529,10 @@ impl RelaySession {
         }
         self.stats.open_subscriptions.set(self.wire.len() as u64);
         self.stats.queued_subscriptions.set(self.waiting.len() as u64);
+        self.stats.places.set(self.places() as u64);
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

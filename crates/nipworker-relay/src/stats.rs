@@ -8,6 +8,8 @@ use std::sync::{
 use nipworker_protocol::RelayUrl;
 use serde::{Deserialize, Serialize};
 
+use crate::{AuthProblem, AuthState};
+
 /// Longest text of a relay that is kept or handed on, in bytes.
 pub(crate) const MAX_RELAY_TEXT_BYTES: usize = 1024;
 
@@ -52,6 +54,10 @@ macro_rules! counters {
             pub last_error: Option<String>,
             /// The last text for a person.
             pub last_notice: Option<String>,
+            /// Whether the relay knows who we are (NIP-42).
+            pub auth: AuthState,
+            /// Why it does not.
+            pub auth_problem: Option<AuthProblem>,
             $($(#[$doc])* pub $name: u64,)*
         }
 
@@ -80,6 +86,8 @@ macro_rules! counters {
                     configured: self.configured.load(Relaxed),
                     last_error: texts.error.clone(),
                     last_notice: texts.notice.clone(),
+                    auth: texts.auth,
+                    auth_problem: texts.auth_problem,
                     $($name: self.$name.get(),)*
                 }
             }
@@ -145,6 +153,36 @@ counters! {
     not_connected,
     /// Answers to events that nobody waited for any more.
     late_oks,
+    /// Challenges that came (NIP-42).
+    auth_challenges,
+    /// Signed answers to challenges that were sent.
+    auths_sent,
+    /// Signed answers that the relay accepted.
+    auths_accepted,
+    /// Authentications that failed or were not done in time.
+    auth_failures,
+    /// REQs and events that were sent again after an authentication.
+    auth_resent,
+    /// Information documents that were fetched (NIP-11).
+    documents,
+    /// Attempts to fetch one that failed.
+    document_failures,
+    /// Unix seconds at which the document that counts was fetched; 0 without one.
+    document_since,
+    /// REQs that may be open at once.
+    places,
+    /// How often a refusal showed that the relay takes fewer REQs than was thought.
+    places_lowered,
+    /// REQs that carried several subscriptions.
+    shared_reqs,
+    /// Further pages of stored events that were asked for.
+    pages,
+    /// Subscriptions and events that were not sent because they are longer than the relay takes.
+    too_long,
+    /// Milliseconds that the last connection took to come about.
+    connect_latency_ms,
+    /// Milliseconds from the last answered event to its OK.
+    ok_latency_ms,
     /// Events that were given up because handing them on failed again and again.
     lost_events,
     /// Reconciliations (NIP-77) that were asked for.
@@ -179,6 +217,8 @@ impl Counter {
 struct Texts {
     error: Option<String>,
     notice: Option<String>,
+    auth: AuthState,
+    auth_problem: Option<AuthProblem>,
 }
 
 impl RelayStats {
@@ -192,6 +232,12 @@ impl RelayStats {
 
     pub(crate) fn set_error(&self, error: &str) {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner).error = Some(cut(error));
+    }
+
+    pub(crate) fn set_auth(&self, state: AuthState, problem: Option<AuthProblem>) {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        texts.auth = state;
+        texts.auth_problem = problem;
     }
 
     pub(crate) fn set_notice(&self, notice: &str) {

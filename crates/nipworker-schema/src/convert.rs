@@ -3,12 +3,13 @@
 use std::fmt;
 
 use nipworker_protocol::{
-    Event, EventId, Filter, PublicKey, Signature, SingleLetterTag, Tag, UnsignedEvent,
+    AuthProblem, Event, EventId, Filter, PublicKey, Signature, SingleLetterTag, StoredHint, Tag,
+    UnsignedEvent,
 };
 
 use crate::{
-    Bytes32T, Bytes64T, DecryptT, DecryptedT, EdgeError, EncryptT, EncryptedT, EventT, FailedT,
-    FilterT, TagFilterT, TagT, UnsignedEventT,
+    AuthProblem as WireProblem, Bytes32T, Bytes64T, DecryptT, DecryptedT, EdgeError, EncryptT,
+    EncryptedT, EventT, FailedT, FilterT, Stored, TagFilterT, TagT, UnsignedEventT,
 };
 
 macro_rules! fixed_bytes {
@@ -45,6 +46,61 @@ impl Default for Bytes64T {
     /// All zero.
     fn default() -> Self {
         Self { bytes: [0; 64] }
+    }
+}
+
+impl From<Option<AuthProblem>> for WireProblem {
+    fn from(problem: Option<AuthProblem>) -> Self {
+        match problem {
+            None => Self::None,
+            Some(AuthProblem::NoConsent) => Self::NoConsent,
+            Some(AuthProblem::NoChallenge) => Self::NoChallenge,
+            Some(AuthProblem::NoSigner) => Self::NoSigner,
+            Some(AuthProblem::SignerRefused) => Self::SignerRefused,
+            Some(AuthProblem::SignerTooSlow) => Self::SignerTooSlow,
+            Some(AuthProblem::Rejected) => Self::Rejected,
+            Some(AuthProblem::NoAnswer) => Self::NoAnswer,
+            Some(AuthProblem::StillRefused) => Self::StillRefused,
+            // Those of the future too.
+            Some(_) => Self::SignerFailed,
+        }
+    }
+}
+
+impl From<WireProblem> for Option<AuthProblem> {
+    fn from(problem: WireProblem) -> Self {
+        Some(match problem {
+            WireProblem::None => return None,
+            WireProblem::NoConsent => AuthProblem::NoConsent,
+            WireProblem::NoChallenge => AuthProblem::NoChallenge,
+            WireProblem::NoSigner => AuthProblem::NoSigner,
+            WireProblem::SignerRefused => AuthProblem::SignerRefused,
+            WireProblem::SignerTooSlow => AuthProblem::SignerTooSlow,
+            WireProblem::Rejected => AuthProblem::Rejected,
+            WireProblem::NoAnswer => AuthProblem::NoAnswer,
+            WireProblem::StillRefused => AuthProblem::StillRefused,
+            _ => AuthProblem::SignerFailed,
+        })
+    }
+}
+
+impl From<StoredHint> for Stored {
+    fn from(hint: StoredHint) -> Self {
+        match hint {
+            StoredHint::Unsaid => Self::Unsaid,
+            StoredHint::Finish => Self::Finish,
+            StoredHint::More => Self::More,
+        }
+    }
+}
+
+impl From<Stored> for StoredHint {
+    fn from(hint: Stored) -> Self {
+        match hint {
+            Stored::Finish => Self::Finish,
+            Stored::More => Self::More,
+            _ => Self::Unsaid,
+        }
     }
 }
 

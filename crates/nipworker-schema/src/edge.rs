@@ -177,11 +177,12 @@ edge! {
 }
 
 edge! {
-    /// A message between parser and crypto.
+    /// A message to or from crypto.
     CryptoEdge: CryptoMessageT in CryptoFrame / CryptoFrameT, CRYPTO_FRAME_IDENTIFIER, 1;
     VerifyBatch(VerifyBatchT), Verdicts(VerdictsT), Sign(SignT), Signed(SignedT),
     GetPublicKey(GetPublicKeyT), PublicKeyIs(PublicKeyIsT), Failed(FailedT),
     Encrypt(EncryptT), Encrypted(EncryptedT), Decrypt(DecryptT), Decrypted(DecryptedT),
+    SignAs(SignAsT),
 }
 
 edge! {

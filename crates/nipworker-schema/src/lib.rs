@@ -67,8 +67,9 @@ pub use edge::{CacheEdge, ClientEdge, CryptoEdge, IngestEdge, MinerEdge, RelayEd
 pub use error::EdgeError;
 
 pub use generated::{
-    Bytes32T, Bytes64T, DifferencesT, EventT, FailedT, FailureCode, FilterT, PlacedT, PutOutcomeT,
-    PutStatus, ReceiptStatus, ReceiptT, ReconcileEnd, TagFilterT, TagT, UnsignedEventT,
+    AuthProblem, Bytes32T, Bytes64T, DifferencesT, EventT, FailedT, FailureCode, FilterT, PlacedT,
+    PutOutcomeT, PutStatus, ReceiptStatus, ReceiptT, ReconcileEnd, TagFilterT, TagT,
+    UnsignedEventT,
 };
 
 pub use generated::{
@@ -77,13 +78,13 @@ pub use generated::{
 };
 
 pub use generated::{
-    EndOfStoredT, EventBatchT, IngestMessageT, IngestedT, RelayNoticeT, RelayUnavailableT,
+    EndOfStoredT, EventBatchT, IngestMessageT, IngestedT, RelayNoticeT, RelayUnavailableT, Stored,
     SubscriptionClosedT,
 };
 
 pub use generated::{
     CipherScheme, CryptoMessageT, DecryptT, DecryptedT, EncryptT, EncryptedT, GetPublicKeyT,
-    PublicKeyIsT, SignT, SignedIdT, SignedT, VerdictsT, VerifyBatchT,
+    PublicKeyIsT, SignAsT, SignT, SignedIdT, SignedT, VerdictsT, VerifyBatchT,
 };
 
 pub use generated::{

@@ -1,6 +1,8 @@
 //! The engine inside this process, on the data folder.
 
-use nipworker_core::{ClientConfig, FileSetting, NostrClient};
+use std::sync::Arc;
+
+use nipworker_core::{ClientConfig, FileSetting, NostrClient, PrivateKeySigner};
 
 use crate::config::Config;
 
@@ -8,8 +10,24 @@ use crate::config::Config;
 ///
 /// # Errors
 /// Why it cannot start, for a person.
-pub(crate) async fn start(config: &Config) -> Result<NostrClient, String> {
-    NostrClient::new(engine_config(config)).await.map_err(|error| error.to_string())
+pub(crate) async fn start(config: &Config, signers: Signers) -> Result<NostrClient, String> {
+    let mut builder = NostrClient::builder().config(engine_config(config));
+    if let Some(signer) = signers.default {
+        builder = builder.signer(Arc::new(signer));
+    }
+    for signer in signers.further {
+        builder = builder.key(signer.key(), Arc::new(signer));
+    }
+    builder.build().await.map_err(|error| error.to_string())
+}
+
+/// Who signs.
+#[derive(Default)]
+pub(crate) struct Signers {
+    /// What no other key is named for.
+    pub(crate) default: Option<PrivateKeySigner>,
+    /// By their keys.
+    pub(crate) further: Vec<PrivateKeySigner>,
 }
 
 /// The engine's configuration, with the places of its files filled in from the data folder.

@@ -10,6 +10,12 @@ pub(crate) fn signer(secret: &Secret) -> Result<PrivateKeySigner, String> {
     PrivateKeySigner::parse(secret.reveal()).map_err(|error| explain(&error))
 }
 
+/// The signer of a configured further key.
+pub(crate) fn further_signer(secret: &Secret) -> Result<PrivateKeySigner, String> {
+    PrivateKeySigner::parse(secret.reveal())
+        .map_err(|error| format!("a key of signer.further_key_files cannot be used: {error}"))
+}
+
 /// The public half of a configured key.
 pub(crate) fn public_key_of(secret: &Secret) -> Result<PublicKey, String> {
     signer(secret).map(|signer| signer.key())

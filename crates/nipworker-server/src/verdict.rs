@@ -152,7 +152,8 @@ mod tests {
     }
 
     fn receipt(relay: &str, status: ReceiptStatus, message: &str) -> Receipt {
-        Receipt { relay: relay.to_owned(), status, message: message.to_owned(), elapsed_ms: 1 }
+        let (relay, message) = (relay.to_owned(), message.to_owned());
+        Receipt { relay, status, message, elapsed_ms: 1, auth: None }
     }
 
     fn verdict(status: PutStatus, receipts: Vec<Receipt>) -> (bool, String) {

@@ -2,8 +2,8 @@
 //!
 //! * [`Signer`] is the port behind which secret keys live. [`PrivateKeySigner`] holds its key in
 //!   memory; the feature `conformance` adds the suite that every implementation runs.
-//! * [`SignerSlot`] holds the signer in use. It is shared, can be refilled at any time, and checks
-//!   what a signer answers before anybody relies on it.
+//! * [`SignerSlot`] holds the signer in use, and those of further keys. It is shared, can be refilled
+//!   at any time, and checks what a signer answers before anybody relies on it.
 //! * [`SecretKey`] reads and writes `nsec` and hex (NIP-19); [`npub`] and [`parse_public_key`] do
 //!   the same for public keys.
 //! * [`Scheme`] encrypts and decrypts between two keys (NIP-44, NIP-04) under [`CipherLimits`].
@@ -54,6 +54,6 @@ pub use known_keys::KNOWN_KEYS;
 pub use nipworker_pool::{BatchError, Pool, PoolConfig, PoolError, PoolMetrics};
 pub use private_key::PrivateKeySigner;
 pub use signer::{Signer, SignerError, SignerFuture};
-pub use slot::SignerSlot;
+pub use slot::{MAX_FURTHER_KEYS, SignerSlot};
 pub use verifier::{Verifier, VerifyFuture};
 pub use verify::{SignedId, VerifyError, verify_event, verify_one};

@@ -102,6 +102,12 @@ pub enum SignerError {
     /// The text cannot be encrypted or decrypted.
     #[error(transparent)]
     Cipher(#[from] CipherError),
+    /// There is no room for another key.
+    #[error("{limit} further keys are there, which is the limit")]
+    TooManyKeys {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl SignerError {

@@ -13,11 +13,12 @@ use nipworker_connections::{
     SharedClock, WebSocketTransport, child,
 };
 use nipworker_protocol::{
-    ClientMessage, Event, Filter, PublicKey, RelayMessage, Signature, Tag, UnsignedEvent,
+    ClientMessage, Event, Filter, PublicKey, RelayMessage, Signature, StoredHint, Tag,
+    UnsignedEvent,
 };
 use nipworker_schema::{
-    CloseReqT, FailedT, FailureCode, IngestEdge, IngestMessageT, IngestedT, OpenReqT, ReceiptT,
-    RelayEdge, RelayEdgeMessageT, SendEventT,
+    CloseReqT, CryptoEdge, CryptoMessageT, FailedT, FailureCode, IngestEdge, IngestMessageT,
+    IngestedT, OpenReqT, ReceiptT, RelayEdge, RelayEdgeMessageT, SendEventT, SignedT,
 };
 use nipworker_supervision::{
     Address, AskError, Backoff, ChildSpec, MailboxConfig, Supervisor, SupervisorHandle,
@@ -166,7 +167,13 @@ impl Session {
                     stored.map(|event| RelayMessage::event_frame(&subscription, &event.to_json())),
                 );
                 if notes.manner != Manner::Silent {
-                    out.push(RelayMessage::Eose { subscription: subscription.clone() }.to_frame());
+                    out.push(
+                        RelayMessage::Eose {
+                            subscription: subscription.clone(),
+                            stored: StoredHint::Unsaid,
+                        }
+                        .to_frame(),
+                    );
                 }
                 self.subscriptions.push((subscription, filters));
             }
@@ -310,6 +317,27 @@ impl Actor for Ear {
     type Context = Context<Self>;
 }
 
+/// Signs everything at once.
+struct Scribe;
+
+impl Actor for Scribe {
+    type Context = Context<Self>;
+}
+
+impl Handler<CryptoEdge> for Scribe {
+    type Result = ResponseFuture<CryptoEdge>;
+
+    fn handle(&mut self, message: CryptoEdge, _: &mut Self::Context) -> Self::Result {
+        let Ok(CryptoMessageT::SignAs(request)) = message.decode() else { panic!("not SignAs") };
+        let key = request.pubkey.map_or(PublicKey::from_bytes([9; 32]), Into::into);
+        let tags = request.tags.into_iter().map(Into::into).collect();
+        let event =
+            UnsignedEvent::new(key, request.created_at, request.kind, tags, request.content)
+                .with_signature(Signature::from_bytes([8; 64]));
+        Box::pin(async move { CryptoEdge::encode(SignedT { event: event.into() }) })
+    }
+}
+
 fn relay_of(message: &IngestMessageT) -> Option<&str> {
     match message {
         IngestMessageT::EventBatch(message) => Some(&message.relay),
@@ -403,12 +431,16 @@ impl House {
         let parser_child =
             ChildSpec::new(parser.clone(), move |_| Ok::<_, Infallible>(ears.clone()));
         let book = Arc::new(RelayBook::new(config.relays.clone()));
+        let scribe = Address::<Scribe>::new("scribe", MailboxConfig::default());
+        let scribe_child = ChildSpec::new(scribe.clone(), |_| Ok::<_, Infallible>(Scribe));
         let connections = Address::new("connections", MAILBOX);
         let dependencies = Dependencies {
             config: Arc::new(config),
             book: Arc::clone(&book),
             transport,
+            information: None,
             parser: parser.recipient(),
+            crypto: scribe.recipient(),
             clock: SharedClock::new(Arc::new(|| UNIX)),
         };
         let worker = child(connections.clone(), dependencies);
@@ -418,6 +450,7 @@ impl House {
                 within: Duration::from_secs(1),
             })
             .child(parser_child.backoff(quick_restart))
+            .child(scribe_child)
             .child(worker.backoff(quick_restart).hang_limit(hang_limit))
             .start()
             .await

@@ -8,14 +8,14 @@ mod outbox;
 mod proxy;
 mod routing;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use nipworker_connections::{BackoffConfig, RelayConfig};
+use nipworker_connections::{AuthConfig, BackoffConfig, Consent, RelayConfig};
 use nipworker_pipeline::{
     HubConfig, PipelineConfig,
     pipes::{PipeSpec, PipesConfig},
 };
-use nipworker_protocol::{EventLimits, RelayUrl};
+use nipworker_protocol::{EventLimits, PublicKey, RelayUrl};
 use nipworker_supervision::{Backoff, Intensity};
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,21 @@ pub struct ConnectionsConfig {
     pub closed_retry: Duration,
     /// Malformed frames within a minute after which a connection is given up.
     pub max_bad_frames: u32,
+    /// Which relays may learn who we are (NIP-42).
+    pub auth: Consent,
+    /// Whether relays are asked for their information document (NIP-11), whose limits are then
+    /// kept.
+    pub information: bool,
+    /// How long a document counts before it is fetched again.
+    #[serde(with = "duration")]
+    pub information_ttl: Duration,
+    /// How long a signature for a relay, and the relay's answer to it, may take.
+    #[serde(with = "duration")]
+    pub auth_deadline: Duration,
+    /// Public keys that authenticate at a relay instead of the default signer's. Whoever embeds the
+    /// client adds their signers by
+    /// [`NostrClientBuilder::key`](crate::NostrClientBuilder::key).
+    pub auth_keys: BTreeMap<RelayUrl, Vec<PublicKey>>,
 }
 
 impl Default for ConnectionsConfig {
@@ -167,6 +182,11 @@ impl Default for ConnectionsConfig {
             resubscribe_overlap_secs: relay.resubscribe_overlap_secs,
             closed_retry: relay.closed_retry,
             max_bad_frames: relay.max_bad_frames,
+            information: relay.information,
+            information_ttl: relay.information_ttl,
+            auth: relay.auth.consent,
+            auth_keys: relay.auth.keys,
+            auth_deadline: relay.auth.deadline,
         }
     }
 }
@@ -357,6 +377,13 @@ impl ClientConfig {
             resubscribe_overlap_secs: c.resubscribe_overlap_secs,
             closed_retry: c.closed_retry,
             max_bad_frames: c.max_bad_frames,
+            information: c.information,
+            information_ttl: c.information_ttl,
+            auth: AuthConfig {
+                consent: c.auth.clone(),
+                keys: c.auth_keys.clone(),
+                deadline: c.auth_deadline,
+            },
         }
     }
 
@@ -394,6 +421,8 @@ impl ClientConfig {
 fn relay_key(field: &str) -> String {
     match field {
         "relays" => field.to_owned(),
+        "auth.keys" => "connections.auth_keys".to_owned(),
+        "auth.deadline" => "connections.auth_deadline".to_owned(),
         "backoff.reset_after" => "connections.reconnect_reset".to_owned(),
         field => match field.strip_prefix("backoff.") {
             Some(part) => format!("connections.reconnect_{part}"),

@@ -297,7 +297,7 @@ impl Hub {
             RelayNews::EndOfStored => Some(RelayState::Done),
             RelayNews::Closed(_) => Some(RelayState::Closed),
             RelayNews::Unavailable(_) => Some(RelayState::Unavailable),
-            RelayNews::Notice(_) => None,
+            RelayNews::Notice(_) | RelayNews::Stored(_) | RelayNews::Unauthenticated(_) => None,
         };
         shared.with(|subscription| subscription.relay(relay, state, news));
         self.remove_if_closed(&shared);

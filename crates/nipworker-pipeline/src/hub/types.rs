@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use nipworker_protocol::{Event, EventId, Verified};
+use nipworker_protocol::{AuthProblem, Event, EventId, StoredHint, Verified};
 use serde::Serialize;
 
 use crate::{Source, pipes::PipeNote};
@@ -48,6 +48,12 @@ pub enum RelayNews {
     EndOfStored,
     /// It closed the subscription, with this text (`CLOSED`, NIP-01).
     Closed(String),
+    /// It says whether it has more stored events than it sent (NIP-67). Comes right before
+    /// `EndOfStored`, and only when it says so.
+    Stored(StoredHint),
+    /// It wants to know who we are (NIP-42), and this is why it does not. Comes right before
+    /// `Closed`.
+    Unauthenticated(AuthProblem),
     /// It cannot be reached now, for this reason. It is tried again.
     Unavailable(String),
     /// It says something (`NOTICE`, NIP-01).

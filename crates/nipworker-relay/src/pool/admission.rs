@@ -102,6 +102,7 @@ impl RelayPool {
         if let Some((_, public_only)) = bound {
             session = session.stranger(public_only);
         }
+        session.remember(now, self.lease.document(relay));
         session.start(now, out);
         self.sessions.insert(relay.clone(), session);
         true

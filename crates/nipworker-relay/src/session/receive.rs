@@ -2,23 +2,32 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nipworker_protocol::{EventFrame, EventReader, MachinePrefix, MessageError, RelayMessage};
-use nipworker_transport::Incoming;
+use nipworker_protocol::{
+    ClientMessage, EventFrame, EventReader, Filter, MachinePrefix, MessageError, RelayMessage,
+    StoredHint,
+};
+use nipworker_transport::{Incoming, Outgoing};
 use serde::Deserialize;
 
-use super::{Fault, RelaySession};
-use crate::{ConnectionId, Delivery, Now, RelayPool, book::Told, effect::Out, stats::cut};
+use super::{
+    Fault, RelaySession,
+    carrier::Carrier,
+    pages::Pages,
+    places::says_full,
+    subscriptions::{Asked, Ended},
+};
+use crate::{
+    AuthProblem, ConnectionId, Delivery, Now, RelayPool, book::Told, effect::Out, stats::cut,
+};
 
 /// Time over which malformed messages are counted.
 const BAD_FRAME_WINDOW: Duration = Duration::from_secs(60);
 /// Notices of one input that are handed on; further ones are only counted.
 const NOTICES_PER_BATCH: usize = 8;
 
-/// Events of one subscription that came in a row.
-struct Run {
-    subscription: Arc<str>,
-    events: Vec<String>,
-}
+/// Events that came in a row, by subscription.
+#[derive(Default)]
+struct Runs(Vec<(Arc<str>, Vec<String>)>);
 
 impl RelaySession {
     pub(crate) fn received(
@@ -32,7 +41,7 @@ impl RelaySession {
         up.reading = false;
         up.heard = now.monotonic;
         up.pinged = None;
-        let mut run = None;
+        let mut runs = Runs::default();
         let mut notices = 0;
         for message in messages {
             match message {
@@ -45,11 +54,11 @@ impl RelaySession {
                 Incoming::Text(text) => {
                     self.stats.frames_in.increment();
                     self.stats.bytes_in.add(text.len() as u64);
-                    self.text(now, connection, &text, &mut run, &mut notices, out);
+                    self.text(now, connection, &text, &mut runs, &mut notices, out);
                 }
             }
         }
-        self.end_run(now, &mut run);
+        self.end_runs(now, &mut runs);
         self.fill(now, out);
         self.check_manners(now, connection, out);
         self.settle(now, out);
@@ -60,35 +69,39 @@ impl RelaySession {
         now: Now,
         connection: ConnectionId,
         text: &str,
-        run: &mut Option<Run>,
+        runs: &mut Runs,
         notices: &mut usize,
         out: &mut Out,
     ) {
         // The event is not looked into here: the parser refuses what is none, and counts it.
         if let Some(EventFrame { subscription, event }) = EventFrame::find(text) {
-            return self.event(now, subscription, event.to_owned(), run);
+            return self.event(now, subscription, event.to_owned(), runs);
         }
         match RelayMessage::parse(text) {
             Ok(RelayMessage::Event { subscription, event }) => {
-                self.event(now, &subscription, Box::<str>::from(event).into(), run);
+                self.event(now, &subscription, Box::<str>::from(event).into(), runs);
             }
-            Ok(RelayMessage::Eose { subscription }) => {
-                self.end_run(now, run);
-                self.end_of_stored(now, &subscription, out);
+            Ok(RelayMessage::Eose { subscription, stored }) => {
+                self.end_runs(now, runs);
+                self.end_of_stored(now, &subscription, stored, out);
             }
             Ok(RelayMessage::Closed { subscription, message }) => {
-                self.end_run(now, run);
-                self.closed(now, &subscription, &message);
+                self.end_runs(now, runs);
+                self.closed(now, &subscription, &message, out);
                 self.neg_refused(now, &subscription, &message, out);
             }
+            Ok(RelayMessage::Auth(challenge)) => self.challenged(now, &challenge, out),
             Ok(RelayMessage::Ok { id, accepted, message }) => {
                 self.answered(now, id, accepted, &message, out);
             }
             Ok(RelayMessage::Notice(message)) => {
-                self.end_run(now, run);
+                self.end_runs(now, runs);
                 self.neg_notice(now, &message, out);
                 self.stats.notices.increment();
                 self.stats.set_notice(&message);
+                if says_full(&message) {
+                    self.refused_by_notice(now, out);
+                }
                 *notices += 1;
                 if *notices <= NOTICES_PER_BATCH {
                     self.outbox.push(Delivery::Notice { message: cut(&message) });
@@ -112,28 +125,47 @@ impl RelaySession {
         }
     }
 
-    fn event(&mut self, now: Now, wire: &str, event: String, run: &mut Option<Run>) {
-        let Some(name) = self.wire.get(wire) else {
+    fn event(&mut self, now: Now, wire: &str, event: String, runs: &mut Runs) {
+        if !self.wire.contains_key(wire) {
             self.stats.unasked_events.increment();
             return;
-        };
+        }
         self.stats.events.increment();
-        match run {
-            Some(run)
-                if run.subscription == *name && run.events.len() < RelayPool::EVENTS_PER_BATCH =>
-            {
-                run.events.push(event);
+        let riders = self.riders_of(wire, &event);
+        self.add_to_runs(now, runs, riders, event);
+    }
+
+    fn add_to_runs(&mut self, now: Now, runs: &mut Runs, riders: Vec<Arc<str>>, event: String) {
+        let Some((last, others)) = riders.split_last() else { return };
+        for rider in others {
+            self.add_to_run(now, runs, rider, event.clone());
+        }
+        self.add_to_run(now, runs, last, event);
+    }
+
+    fn add_to_run(&mut self, now: Now, runs: &mut Runs, rider: &Arc<str>, event: String) {
+        match runs.0.iter_mut().find(|(name, _)| name == rider) {
+            Some((_, events)) => {
+                events.push(event);
+                if events.len() >= RelayPool::EVENTS_PER_BATCH {
+                    let events = std::mem::take(events);
+                    self.end_run(now, Arc::clone(rider), events);
+                }
             }
-            _ => {
-                let subscription = Arc::clone(name);
-                self.end_run(now, run);
-                *run = Some(Run { subscription, events: vec![event] });
-            }
+            None => runs.0.push((Arc::clone(rider), vec![event])),
         }
     }
 
-    fn end_run(&mut self, now: Now, run: &mut Option<Run>) {
-        let Some(Run { subscription, events }) = run.take() else { return };
+    fn end_runs(&mut self, now: Now, runs: &mut Runs) {
+        for (subscription, events) in std::mem::take(&mut runs.0) {
+            self.end_run(now, subscription, events);
+        }
+    }
+
+    fn end_run(&mut self, now: Now, subscription: Arc<str>, events: Vec<String>) {
+        if events.is_empty() {
+            return;
+        }
         if let Some(entry) = self.subscriptions.get_mut(&subscription) {
             // The first and the last are enough: relays send stored events in the order of their
             // time, and a time that is too early only means that more is asked for again.
@@ -150,37 +182,108 @@ impl RelaySession {
         self.outbox.push(Delivery::Events { subscription, events });
     }
 
-    fn end_of_stored(&mut self, now: Now, wire: &str, out: &mut Out) {
-        let Some(name) = self.wire.get(wire).cloned() else { return };
-        let Some(subscription) = self.subscriptions.get_mut(&name) else { return };
-        let Some(asked) = subscription.completed(now) else {
+    fn end_of_stored(&mut self, now: Now, wire: &str, stored: StoredHint, out: &mut Out) {
+        let Some(carrier) = self.wire.get_mut(wire) else { return };
+        if std::mem::replace(&mut carrier.is_complete, true) {
             self.stats.repeated_eoses.increment();
             return;
-        };
-        let first = std::mem::replace(&mut subscription.told, Told::Answer) != Told::Answer;
-        let close = subscription.close_on_eose;
-        self.stats.eoses.increment();
-        let latency = now.monotonic.saturating_sub(asked).as_millis();
-        self.stats.eose_latency_ms.set(u64::try_from(latency).unwrap_or(u64::MAX));
-        if first {
-            self.outbox.push(Delivery::EndOfStored { subscription: Arc::clone(&name) });
         }
-        if close {
-            self.remove(&name, out);
-            self.finished.push(name);
-        } else {
-            self.dirty.insert(name);
+        let mut stored = stored;
+        if let Some(mut pages) = carrier.pages.take() {
+            if let Some(filters) = pages.next(stored) {
+                return self.next_page(wire, pages, &filters, out);
+            }
+            if pages.is_cut() {
+                stored = StoredHint::More;
+            }
+        }
+        self.stats.eoses.increment();
+        for name in carrier.riders.clone() {
+            self.stored_events_complete(now, &name, stored, out);
         }
     }
 
-    fn closed(&mut self, now: Now, wire: &str, message: &str) {
-        let Some(name) = self.wire.get(wire).cloned() else { return };
+    /// The rest of the stored events is asked for. A live REQ stays open beside its pages.
+    fn next_page(&mut self, wire: &str, pages: Pages, filters: &[Filter], out: &mut Out) {
+        let Some(carrier) = self.wire.get(wire) else { return };
+        let riders = carrier.riders.clone();
+        let stays = carrier.is_live && !carrier.is_page;
+        self.stats.pages.increment();
+        for name in &riders {
+            if let Some(subscription) = self.subscriptions.get_mut(name) {
+                subscription.turns_page(wire, stays);
+            }
+        }
+        if !stays {
+            self.wire.remove(wire);
+            self.transmit(Outgoing::Text(ClientMessage::close_frame(wire)), out);
+        }
+        self.send_req(Carrier::page(riders, pages), filters, out);
+    }
+
+    fn stored_events_complete(
+        &mut self,
+        now: Now,
+        name: &Arc<str>,
+        stored: StoredHint,
+        out: &mut Out,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(name) else { return };
+        let Some(asked) = subscription.completed(now) else { return };
+        let first = std::mem::replace(&mut subscription.told, Told::Answer) != Told::Answer;
+        let close = subscription.close_on_eose;
+        let latency = now.monotonic.saturating_sub(asked).as_millis();
+        self.stats.eose_latency_ms.set(u64::try_from(latency).unwrap_or(u64::MAX));
+        if first {
+            self.outbox.push(Delivery::EndOfStored { subscription: Arc::clone(name), stored });
+        }
+        if close {
+            self.remove(name, out);
+            self.finished.push(Arc::clone(name));
+        } else {
+            self.close_pages(name, out);
+            self.dirty.insert(Arc::clone(name));
+        }
+    }
+
+    /// The REQs for further pages of a live subscription are not needed any more.
+    fn close_pages(&mut self, name: &Arc<str>, out: &mut Out) {
+        let Some(subscription) = self.subscriptions.get_mut(name) else { return };
+        let Asked::Open { wires, .. } = &mut subscription.asked else { return };
+        let is_page = |wire: &String| self.wire.get(wire).is_some_and(|carrier| carrier.is_page);
+        let pages: Vec<String> = wires.extract_if(.., |wire| is_page(wire)).collect();
+        self.get_off(name, &pages, out);
+    }
+
+    fn closed(&mut self, now: Now, wire: &str, message: &str, out: &mut Out) {
+        let Some(carrier) = self.wire.remove(wire) else { return };
         self.stats.closed.increment();
-        let passing = matches!(
-            MachinePrefix::of(message),
-            None | Some(MachinePrefix::RateLimited | MachinePrefix::Error)
-        );
-        self.ended(now, &name, passing);
+        let riders = carrier.riders;
+        if says_full(message) && (!self.wire.is_empty() || self.places() > 1) {
+            self.lower_places(self.wire.len());
+            return self.wait_again(now, riders, out);
+        }
+        let prefix = MachinePrefix::of(message);
+        if prefix == Some(MachinePrefix::AuthRequired) {
+            for name in riders {
+                self.refused_subscription(now, name, message, out);
+            }
+            return;
+        }
+        if riders.len() > 1 {
+            return self.part(now, riders, out);
+        }
+        let passing =
+            matches!(prefix, None | Some(MachinePrefix::RateLimited | MachinePrefix::Error));
+        let retry = passing.then(|| now.monotonic + self.config.closed_retry);
+        for name in riders {
+            self.ended(&name, Ended::By { retry }, out);
+            self.tell_closed(name, message, None);
+        }
+    }
+
+    /// A subscription is over here, for the reason that is given; a live one maybe not for good.
+    pub(super) fn tell_closed(&mut self, name: Arc<str>, message: &str, auth: Option<AuthProblem>) {
         let over = self.subscriptions.get(&name).is_some_and(|entry| entry.close_on_eose);
         if over {
             self.subscriptions.remove(&name);
@@ -189,7 +292,7 @@ impl RelaySession {
         } else {
             self.dirty.insert(Arc::clone(&name));
         }
-        self.outbox.push(Delivery::Closed { subscription: name, message: cut(message) });
+        self.outbox.push(Delivery::Closed { subscription: name, message: cut(message), auth });
     }
 
     fn bad_frame(&mut self, now: Now, connection: ConnectionId) {
@@ -215,7 +318,7 @@ impl RelaySession {
 }
 
 /// When an event says it was made; the rest of the text is not looked at beyond its form.
-fn created_at(event: &str) -> Option<i64> {
+pub(super) fn created_at(event: &str) -> Option<i64> {
     if let Some(event) = EventReader::new().read(event) {
         return Some(event.created_at());
     }

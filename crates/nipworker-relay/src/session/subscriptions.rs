@@ -2,21 +2,25 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use nipworker_protocol::{ClientMessage, Filter, RelayUrl};
-use nipworker_transport::Outgoing;
+use nipworker_protocol::{Filter, RelayUrl};
 
-use super::{Link, RelaySession, places::Waiting};
+use super::{
+    Link, RelaySession,
+    auth::{Auth, Prospect},
+    places::Waiting,
+};
 use crate::{
-    Delivery, Now,
+    AuthProblem, AuthState, Delivery, Now,
     book::{BookedPart, BookedRequest, Told},
     effect::{Out, Progress, Step},
     resume_filters,
+    stats::cut,
 };
 
 /// A subscription at one relay.
 pub(crate) struct Subscription {
     pub(super) name: Arc<str>,
-    filters: Arc<[Filter]>,
+    pub(super) filters: Arc<[Filter]>,
     pub(super) close_on_eose: bool,
     /// How long the first answer is waited for.
     patience: Duration,
@@ -31,22 +35,37 @@ pub(crate) struct Subscription {
     safe_anchor: Option<i64>,
     /// Events were lost since it was asked: the anchor stays before them until it is asked again.
     is_held: bool,
-    asked: Asked,
+    /// The relay ended a REQ that it shared with others, maybe because of its filters.
+    pub(super) is_alone: bool,
+    pub(super) asked: Asked,
 }
 
-enum Asked {
+pub(super) enum Asked {
     /// Not on this connection, or waiting for a place.
     No,
     Open {
-        wire: String,
+        /// The REQs that it rides on: one, unless it was too long for one, or is asked for pages.
+        wires: Vec<String>,
+        /// Of these, how many have not sent all they had stored.
+        missing: usize,
         at: Duration,
-        /// Whether the stored events are complete on this connection.
-        complete: bool,
-        /// Newest event that came on this connection before they were.
+        /// Newest event that came on this connection before the stored ones were complete.
         newest: Option<i64>,
+        /// How often the relay had accepted who we are by then.
+        authenticated: u32,
     },
-    /// The relay ended it on this connection; `retry` is when to ask again.
-    Ended { retry: Option<Duration> },
+    /// The relay ended it on this connection.
+    Ended(Ended),
+}
+
+/// What becomes of a subscription that the relay ended.
+#[derive(Debug, Clone)]
+pub(super) enum Ended {
+    /// It is asked again at `retry`, or not on this connection.
+    By { retry: Option<Duration> },
+    /// The relay wants to know first who we are. Until the time is over that is waited for, and
+    /// not told; after that it is asked again when the relay knows.
+    Unknown { until: Option<Duration>, message: Arc<str> },
 }
 
 impl Subscription {
@@ -66,6 +85,7 @@ impl Subscription {
             anchor: part.anchor,
             safe_anchor: part.anchor,
             is_held: false,
+            is_alone: false,
             asked: Asked::No,
         }
     }
@@ -77,21 +97,41 @@ impl Subscription {
         self.is_held = true;
     }
 
-    /// Asks, from the anchor on.
-    fn ask(&mut self, wire: String, now: Now, overlap_secs: i64) -> String {
-        let frame = self.frame(&wire, overlap_secs);
-        self.is_held = false;
-        self.asked = Asked::Open { wire, at: now.monotonic, complete: false, newest: None };
-        frame
+    /// What is to be asked: everything, or from the anchor on.
+    pub(super) fn question(&self, overlap_secs: i64) -> Vec<Filter> {
+        match self.anchor {
+            None => self.filters.to_vec(),
+            Some(anchor) => resume_filters(&self.filters, anchor, overlap_secs),
+        }
     }
 
-    fn frame(&self, wire: &str, overlap_secs: i64) -> String {
-        match self.anchor {
-            None => ClientMessage::req_frame(wire, &self.filters),
-            Some(anchor) => {
-                let filters = resume_filters(&self.filters, anchor, overlap_secs);
-                ClientMessage::req_frame(wire, &filters)
+    /// Whether it is asked from a last seen time on.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.anchor.is_some()
+    }
+
+    /// It is asked now; the REQs follow.
+    pub(super) fn begin(&mut self, now: Now, authenticated: u32) {
+        self.is_held = false;
+        let at = now.monotonic;
+        self.asked = Asked::Open { wires: Vec::new(), missing: 0, at, newest: None, authenticated };
+    }
+
+    /// A REQ is complete and another one follows for the rest; it `stays` or is closed.
+    pub(super) fn turns_page(&mut self, wire: &str, stays: bool) {
+        if let Asked::Open { wires, missing, .. } = &mut self.asked {
+            *missing = missing.saturating_sub(1);
+            if !stays {
+                wires.retain(|other| other != wire);
             }
+        }
+    }
+
+    /// It is asked by a REQ.
+    pub(super) fn rides_on(&mut self, wire: String) {
+        if let Asked::Open { wires, missing, .. } = &mut self.asked {
+            wires.push(wire);
+            *missing += 1;
         }
     }
 
@@ -101,29 +141,30 @@ impl Subscription {
             return false;
         }
         match &self.asked {
-            Asked::Open { complete: true, .. } => self.anchor < Some(now.unix),
+            Asked::Open { missing: 0, .. } => self.anchor < Some(now.unix),
             Asked::Open { newest, .. } => *newest < Some(now.unix),
-            Asked::No | Asked::Ended { .. } => false,
+            Asked::No | Asked::Ended(_) => false,
         }
     }
 
     /// Some events came that were created at these times; one that claims to be of the future
     /// counts as of now, or the next question would leave out everything before it.
     pub(super) fn saw(&mut self, created_at: i64, now: Now) {
-        let Asked::Open { complete, newest, .. } = &mut self.asked else { return };
+        let Asked::Open { missing, newest, .. } = &mut self.asked else { return };
         let seen = Some(created_at.min(now.unix));
-        if *complete {
+        if *missing == 0 {
             self.anchor = self.anchor.max(seen);
         } else {
             *newest = (*newest).max(seen);
         }
     }
 
-    /// The stored events are complete; tells since when the answer was waited for, unless it had
-    /// been complete before.
+    /// The stored events of one of its REQs are complete. When those of all are, tells since when
+    /// the answer was waited for.
     pub(super) fn completed(&mut self, now: Now) -> Option<Duration> {
-        let Asked::Open { at, complete, newest, .. } = &mut self.asked else { return None };
-        if std::mem::replace(complete, true) {
+        let Asked::Open { at, missing, newest, .. } = &mut self.asked else { return None };
+        *missing = missing.checked_sub(1)?;
+        if *missing > 0 {
             return None;
         }
         let at = *at;
@@ -179,20 +220,22 @@ impl RelaySession {
     pub(super) fn ask_all(&mut self, now: Now, out: &mut Out) {
         self.waiting = Waiting::new(&self.subscriptions);
         self.fill(now, out);
-        let waiting: Vec<Arc<str>> = self.waiting.live().map(Arc::clone).collect();
+        let waiting: Vec<Arc<str>> = self.waiting.of_kind(false).iter().map(Arc::clone).collect();
         self.tell_without_prospect(waiting, out);
     }
 
     /// What was open on the connection is not any more.
     pub(super) fn forget_wire(&mut self) {
         self.wire.clear();
+        self.auth = Auth::default();
+        self.stats.set_auth(AuthState::NotAsked, None);
         self.waiting = Waiting::default();
         for subscription in self.subscriptions.values_mut() {
             subscription.asked = Asked::No;
         }
     }
 
-    fn enqueue(&mut self, now: Now, name: Arc<str>, out: &mut Out) {
+    pub(super) fn enqueue(&mut self, now: Now, name: Arc<str>, out: &mut Out) {
         let Some(subscription) = self.subscriptions.get(&name) else { return };
         self.waiting.push(Arc::clone(&name), subscription.close_on_eose);
         self.fill(now, out);
@@ -210,28 +253,8 @@ impl RelaySession {
                     && matches!(waiting.asked, Asked::No)
             })
         });
-        if !names.is_empty() && self.live_places_taken() >= self.config.live_places() {
+        if !names.is_empty() && self.live_places_taken() >= self.live_places() {
             self.tell(names, &self.waits(false), out);
-        }
-    }
-
-    /// Opens what waits as long as there are places.
-    pub(super) fn fill(&mut self, now: Now, out: &mut Out) {
-        if self.waiting.is_empty() || !matches!(self.link, Link::Up(_)) {
-            return;
-        }
-        let mut live = self.live_places_taken();
-        while self.wire.len() < self.config.max_open_subscriptions
-            && let Some(name) = self.waiting.next(live < self.config.live_places())
-        {
-            let Some(subscription) = self.subscriptions.get_mut(&name) else { continue };
-            live += usize::from(!subscription.close_on_eose);
-            self.last_wire += 1;
-            let wire = format!("{:x}", self.last_wire);
-            let overlap = self.config.resubscribe_overlap_secs;
-            let frame = subscription.ask(wire.clone(), now, overlap);
-            self.wire.insert(wire, name);
-            self.transmit(Outgoing::Text(frame), out);
         }
     }
 
@@ -241,25 +264,95 @@ impl RelaySession {
         self.alarms.retain(|(_, alarm)| **alarm != *name);
         self.waiting.remove(name);
         self.dirty.remove(name);
-        if let Asked::Open { wire, .. } = subscription.asked {
-            self.wire.remove(&wire);
-            self.transmit(Outgoing::Text(ClientMessage::close_frame(&wire)), out);
+        if let Asked::Open { wires, .. } = subscription.asked {
+            self.get_off(name, &wires, out);
         }
     }
 
-    /// The relay ended a subscription by itself: there is nothing to close. When the reason is a
-    /// `passing` one it is asked again after a while.
-    pub(super) fn ended(&mut self, now: Now, name: &Arc<str>, passing: bool) {
+    /// The relay ended a subscription by itself: there is nothing to close.
+    pub(super) fn ended(&mut self, name: &Arc<str>, how: Ended, out: &mut Out) {
         let Some(subscription) = self.subscriptions.get_mut(name) else { return };
-        subscription.told = Told::Answer;
-        let retry = passing.then(|| now.monotonic + self.config.closed_retry);
-        let before = std::mem::replace(&mut subscription.asked, Asked::Ended { retry });
-        if let Asked::Open { wire, .. } = before {
-            self.wire.remove(&wire);
+        let alarm = match &how {
+            Ended::By { retry } => *retry,
+            Ended::Unknown { until, .. } => *until,
+        };
+        if !matches!(how, Ended::Unknown { until: Some(_), .. }) {
+            subscription.told = Told::Answer;
         }
-        if let Some(at) = retry {
+        let before = std::mem::replace(&mut subscription.asked, Asked::Ended(how));
+        if let Asked::Open { wires, .. } = before {
+            self.get_off(name, &wires, out);
+        }
+        if let Some(at) = alarm {
             self.alarms.insert((at, Arc::clone(name)));
         }
+    }
+
+    /// The relay ended a subscription because it wants to know first who we are.
+    pub(super) fn refused_subscription(
+        &mut self,
+        now: Now,
+        name: Arc<str>,
+        message: &str,
+        out: &mut Out,
+    ) {
+        let Some(subscription) = self.subscriptions.get(&name) else { return };
+        let Asked::Open { authenticated, .. } = subscription.asked else { return };
+        let until = Some(now.monotonic + self.config.auth.deadline);
+        let message: Arc<str> = cut(message).into();
+        let unknown = |until| Ended::Unknown { until, message: Arc::clone(&message) };
+        match self.refused_for_auth(now, authenticated, out) {
+            Prospect::Again => {
+                self.ended(&name, unknown(until), out);
+                self.ask_refused_again(now, out);
+            }
+            Prospect::Wait => self.ended(&name, unknown(until), out),
+            Prospect::None(problem) => {
+                self.ended(&name, unknown(None), out);
+                self.tell_closed(name, &message, Some(problem));
+            }
+        }
+    }
+
+    /// The relay knows now who we are.
+    pub(super) fn ask_refused_again(&mut self, now: Now, out: &mut Out) {
+        let refused = |subscription: &&Subscription| {
+            matches!(subscription.asked, Asked::Ended(Ended::Unknown { .. }))
+        };
+        let names: Vec<Arc<str>> = self
+            .subscriptions
+            .values()
+            .filter(refused)
+            .map(|subscription| Arc::clone(&subscription.name))
+            .collect();
+        for name in names {
+            if let Some(subscription) = self.subscriptions.get_mut(&name) {
+                subscription.asked = Asked::No;
+            }
+            self.stats.auth_resent.increment();
+            self.enqueue(now, name, out);
+        }
+    }
+
+    /// The relay will not know who we are, at least not soon: nobody waits for that.
+    pub(super) fn give_up_refused_subscriptions(
+        &mut self,
+        now: Now,
+        problem: AuthProblem,
+        out: &mut Out,
+    ) {
+        let mut refused = Vec::new();
+        for subscription in self.subscriptions.values() {
+            if let Asked::Ended(Ended::Unknown { until: Some(_), message }) = &subscription.asked {
+                refused.push((Arc::clone(&subscription.name), Arc::clone(message)));
+            }
+        }
+        for (name, message) in refused {
+            let how = Ended::Unknown { until: None, message: Arc::clone(&message) };
+            self.ended(&name, how, out);
+            self.tell_closed(name, &message, Some(problem));
+        }
+        self.fill(now, out);
     }
 
     /// Tells everybody who still waits for a first answer that there is none now.
@@ -301,13 +394,23 @@ impl RelaySession {
             && let Some((_, name)) = self.alarms.pop_first()
         {
             let Some(subscription) = self.subscriptions.get(&name) else { continue };
-            if let Asked::Ended { retry: Some(at) } = subscription.asked
+            if let Asked::Ended(Ended::By { retry: Some(at) }) = subscription.asked
                 && at <= now.monotonic
             {
                 self.enqueue(now, name, out);
+            } else if let Asked::Ended(Ended::Unknown { until: Some(at), message }) =
+                &subscription.asked
+                && *at <= now.monotonic
+            {
+                let message = Arc::clone(message);
+                let problem = self.auth.problem();
+                let how = Ended::Unknown { until: None, message: Arc::clone(&message) };
+                self.ended(&name, how, out);
+                self.tell_closed(name, &message, Some(problem));
             } else if subscription.told == Told::Nothing && subscription.deadline <= now.monotonic {
                 let limit = subscription.patience.as_millis();
                 let reason = match (&self.link, &subscription.asked) {
+                    (Link::Up(_), Asked::Ended(_)) => self.auth.problem().to_string(),
                     (Link::Up(_), Asked::No) => self.waits(subscription.close_on_eose),
                     (Link::Up(_), _) => format!("no end of stored events within {limit} ms"),
                     _ => format!("no connection within {limit} ms"),

@@ -11,12 +11,12 @@ use std::{
 };
 
 use nipworker_protocol::{
-    ClientMessage, Event, PublicKey, RelayMessage, Signature, Tag, UnsignedEvent,
+    ClientMessage, Event, PublicKey, RelayMessage, Signature, StoredHint, Tag, UnsignedEvent,
 };
 use nipworker_relay::{
-    ConnectionId, Delivery, DeliveryId, Effect, Filter, Loss, Now, OpenRequest, PublishId,
-    PublishRequest, Receipt, ReconcileId, ReconcileRequest, Reconciled, RelayBook, RelayConfig,
-    RelayPool, RelayUrl, RequestError,
+    AuthProblem, ConnectionId, Delivery, DeliveryId, Effect, Filter, Loss, Now, OpenRequest,
+    PublishId, PublishRequest, Receipt, ReconcileId, ReconcileRequest, Reconciled, RelayBook,
+    RelayConfig, RelayPool, RelayUrl, RequestError, SignFailure, SignId, SignTemplate,
     transport::{Incoming, Outgoing, TransportError},
 };
 
@@ -36,7 +36,46 @@ pub enum Manner {
     Cut,
 }
 
+/// What the signer does with a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignerManner {
+    Signs,
+    Refuses,
+    /// Answers when it is told to ([`Sim::sign_held`]).
+    Sleeps,
+    /// Is away for a moment.
+    Busy,
+    /// Signs something else.
+    Lies,
+    /// Is not there.
+    Missing,
+}
+
 pub struct SimRelay {
+    /// Who is not authenticated is refused by `auth-required:`.
+    pub demands_auth: bool,
+    /// Sent at once on each connection.
+    pub greets_with_challenge: bool,
+    /// Sent before each refusal.
+    pub asks_when_refusing: bool,
+    /// Refuses every authentication.
+    pub rejects_auth: bool,
+    /// Never answers one.
+    pub ignores_auth: bool,
+    /// The newest challenge.
+    pub challenge: Option<String>,
+    pub authenticated: BTreeSet<PublicKey>,
+    pub auths: Vec<Event>,
+    /// Its information document.
+    pub document: Option<String>,
+    /// How often that was asked for.
+    pub fetched: usize,
+    /// REQs beyond this number are refused: by CLOSED, or by NOTICE.
+    pub max_reqs: usize,
+    pub refuses_by_notice: bool,
+    /// Filters with this tag value are refused, whatever else a REQ asks.
+    pub hated: Option<String>,
+    challenges: u64,
     pub up: bool,
     pub dial_hangs: bool,
     pub manner: Manner,
@@ -64,6 +103,20 @@ pub struct SimRelay {
 impl SimRelay {
     fn new() -> Self {
         Self {
+            demands_auth: false,
+            greets_with_challenge: false,
+            asks_when_refusing: false,
+            rejects_auth: false,
+            ignores_auth: false,
+            challenge: None,
+            authenticated: BTreeSet::new(),
+            auths: Vec::new(),
+            document: None,
+            fetched: 0,
+            max_reqs: usize::MAX,
+            refuses_by_notice: false,
+            hated: None,
+            challenges: 0,
             up: true,
             dial_hangs: false,
             manner: Manner::Polite,
@@ -87,6 +140,42 @@ impl SimRelay {
 
     fn is_cut(&self) -> bool {
         self.cut || self.manner == Manner::Cut
+    }
+
+    /// Sends another challenge.
+    pub fn ask_who(&mut self) -> String {
+        self.challenges += 1;
+        let challenge = format!("challenge {}", self.challenges);
+        self.challenge = Some(challenge.clone());
+        self.say(&RelayMessage::Auth(challenge.clone()));
+        challenge
+    }
+
+    fn refuses(&mut self) -> bool {
+        let refuses = self.demands_auth && self.authenticated.is_empty();
+        if refuses && self.asks_when_refusing && self.challenge.is_none() {
+            self.ask_who();
+        }
+        refuses
+    }
+
+    fn hear_auth(&mut self, event: Event) {
+        let expected = self.challenge.clone();
+        let tag = |name: &str| event.tags.iter().find(|tag| tag.0[0] == name).map(|tag| &tag.0[1]);
+        let right = event.kind == 22_242 && tag("challenge") == expected.as_ref();
+        assert!(tag("relay").is_some_and(|relay| relay.starts_with("ws://relay-")));
+        self.auths.push(event.clone());
+        if self.ignores_auth {
+            return;
+        }
+        let (accepted, message) = match right && !self.rejects_auth {
+            true => (true, ""),
+            false => (false, "restricted: not you"),
+        };
+        if accepted {
+            self.authenticated.insert(event.pubkey);
+        }
+        self.say(&RelayMessage::Ok { id: event.id, accepted, message: message.to_owned() });
     }
 
     fn say(&mut self, message: &RelayMessage) {
@@ -118,6 +207,28 @@ impl SimRelay {
                     "a REQ id was used twice on one connection"
                 );
                 self.asked.push((time, filters.clone()));
+                let hated = self.hated.as_ref().is_some_and(|hated| text.contains(hated.as_str()));
+                if hated || self.subscriptions.len() > self.max_reqs {
+                    self.subscriptions.remove(&subscription);
+                    self.ended.insert(subscription.clone());
+                    return self.say(&match (hated, self.refuses_by_notice) {
+                        (true, _) => RelayMessage::Closed {
+                            subscription,
+                            message: "blocked: not that".to_owned(),
+                        },
+                        (_, true) => RelayMessage::Notice("ERROR: too many concurrent REQs".into()),
+                        (_, false) => RelayMessage::Closed {
+                            subscription,
+                            message: "error: too many subscriptions".to_owned(),
+                        },
+                    });
+                }
+                if self.refuses() {
+                    self.subscriptions.remove(&subscription);
+                    self.ended.insert(subscription.clone());
+                    let message = "auth-required: who are you?".to_owned();
+                    return self.say(&RelayMessage::Closed { subscription, message });
+                }
                 self.answer(&subscription, &filters);
             }
             ClientMessage::Close { subscription } => {
@@ -127,6 +238,10 @@ impl SimRelay {
             ClientMessage::Event(event) => {
                 let event: Event = serde_json::from_str(event.get()).unwrap();
                 self.got_events.push(event.id.to_string());
+                if self.refuses() {
+                    let message = "auth-required: who are you?".to_owned();
+                    return self.say(&RelayMessage::Ok { id: event.id, accepted: false, message });
+                }
                 match self.manner {
                     Manner::Polite => {
                         self.store(event.clone());
@@ -143,6 +258,9 @@ impl SimRelay {
                     }),
                     Manner::Silent | Manner::Cut => {}
                 }
+            }
+            ClientMessage::Auth(event) => {
+                self.hear_auth(serde_json::from_str(event.get()).unwrap());
             }
             other => {
                 if let Some(answer) = self.neg.hear(other, &self.events) {
@@ -167,7 +285,8 @@ impl SimRelay {
             self.send_event(wire, event);
         }
         if self.manner != Manner::Silent {
-            self.say(&RelayMessage::Eose { subscription: wire.to_owned() });
+            let stored = StoredHint::Unsaid;
+            self.say(&RelayMessage::Eose { subscription: wire.to_owned(), stored });
         }
     }
 
@@ -189,6 +308,8 @@ impl SimRelay {
 
     fn hang_up(&mut self) {
         self.connection = None;
+        self.challenge = None;
+        self.authenticated.clear();
         self.cut = false;
         self.ended.clear();
         self.subscriptions.clear();
@@ -208,9 +329,21 @@ pub struct Sim {
     pub receipts: BTreeMap<PublishId, Vec<Receipt>>,
     pub reconciled: BTreeMap<ReconcileId, Reconciled>,
     pub hold_deliveries: bool,
+    pub signer: SignerManner,
+    /// Questions that the signer has not answered.
+    pub unsigned: VecDeque<(RelayUrl, SignId, Option<PublicKey>, SignTemplate)>,
+    /// Questions that came to the signer.
+    pub sign_requests: usize,
     held: VecDeque<(RelayUrl, DeliveryId, Vec<Delivery>)>,
     serial: u64,
     seed: u64,
+}
+
+fn sign(key: Option<PublicKey>, template: SignTemplate) -> Event {
+    let SignTemplate { created_at, kind, tags, content } = template;
+    let author = key.unwrap_or(PublicKey::from_bytes([9; 32]));
+    UnsignedEvent::new(author, created_at, kind, tags, content)
+        .with_signature(Signature::from_bytes([8; 64]))
 }
 
 pub fn url(number: usize) -> RelayUrl {
@@ -240,6 +373,9 @@ impl Sim {
             receipts: BTreeMap::new(),
             reconciled: BTreeMap::new(),
             hold_deliveries: false,
+            signer: SignerManner::Signs,
+            unsigned: VecDeque::new(),
+            sign_requests: 0,
             held: VecDeque::new(),
             serial: 0,
             seed: 7,
@@ -282,6 +418,21 @@ impl Sim {
             relay.inbox.push(Incoming::Text(frame.to_owned()));
         }
         self.exchange();
+    }
+
+    /// The relay asks who we are.
+    pub fn challenge(&mut self, number: usize) -> String {
+        let challenge = self.relay(number).ask_who();
+        self.exchange();
+        challenge
+    }
+
+    /// The signer wakes up and signs what it was asked first.
+    pub fn sign_held(&mut self) {
+        let (relay, request, key, template) = self.unsigned.pop_front().unwrap();
+        let event = sign(key, template);
+        let effects = self.pool.signed(self.now(), &relay, request, Ok(&event));
+        self.perform(effects);
     }
 
     pub fn open(&mut self, name: &str, filters: Vec<Filter>, relays: Vec<RelayUrl>, close: bool) {
@@ -497,6 +648,9 @@ impl Sim {
                     return self.pool.dialled(now, &url, connection, Err(&error));
                 }
                 relay.connection = Some(connection);
+                if relay.greets_with_challenge {
+                    relay.ask_who();
+                }
                 self.pool.dialled(now, &url, connection, Ok(()))
             }
             Effect::Send { relay: url, connection, frame } => {
@@ -538,6 +692,29 @@ impl Sim {
                 }
                 self.log.extend(deliveries.into_iter().map(|one| (relay.clone(), one)));
                 self.pool.delivered(now, &relay, delivery, &[])
+            }
+            Effect::FetchInformation { relay: url, .. } => {
+                let document = self.relays.get_mut(&url).and_then(|relay| {
+                    relay.fetched += 1;
+                    relay.document.clone().filter(|_| relay.up)
+                });
+                self.pool.information(now, &url, document.as_deref())
+            }
+            Effect::Sign { relay, request, key, template, .. } => {
+                self.sign_requests += 1;
+                let failure = |problem, is_transient| SignFailure { problem, is_transient };
+                let event = match self.signer {
+                    SignerManner::Sleeps => {
+                        self.unsigned.push_back((relay, request, key, template));
+                        return Vec::new();
+                    }
+                    SignerManner::Signs => Ok(sign(key, template)),
+                    SignerManner::Lies => Ok(sign(key, SignTemplate { kind: 1, ..template })),
+                    SignerManner::Refuses => Err(failure(AuthProblem::SignerRefused, false)),
+                    SignerManner::Missing => Err(failure(AuthProblem::NoSigner, false)),
+                    SignerManner::Busy => Err(failure(AuthProblem::SignerFailed, true)),
+                };
+                self.pool.signed(now, &relay, request, event.as_ref().map_err(|failure| *failure))
             }
             Effect::Receipts { publish, receipts } => {
                 assert!(self.receipts.insert(publish, receipts).is_none(), "reported twice");

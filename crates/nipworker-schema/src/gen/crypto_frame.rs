@@ -97,6 +97,11 @@ impl<'a> CryptoFrame<'a> {
             .expect("Invalid union table, expected `CryptoMessage::Decrypted`.")
             .unpack()
       )),
+      CryptoMessage::SignAs => CryptoMessageT::SignAs(alloc::boxed::Box::new(
+        self.message_as_sign_as()
+            .expect("Invalid union table, expected `CryptoMessage::SignAs`.")
+            .unpack()
+      )),
       _ => CryptoMessageT::NONE,
     };
     CryptoFrameT {
@@ -280,6 +285,20 @@ impl<'a> CryptoFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_sign_as(&self) -> Option<SignAs<'a>> {
+    if self.message_type() == CryptoMessage::SignAs {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { SignAs::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for CryptoFrame<'_> {
@@ -302,6 +321,7 @@ impl ::flatbuffers::Verifiable for CryptoFrame<'_> {
           CryptoMessage::Encrypted => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Encrypted>>("CryptoMessage::Encrypted", pos),
           CryptoMessage::Decrypt => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Decrypt>>("CryptoMessage::Decrypt", pos),
           CryptoMessage::Decrypted => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Decrypted>>("CryptoMessage::Decrypted", pos),
+          CryptoMessage::SignAs => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<SignAs>>("CryptoMessage::SignAs", pos),
           _ => Ok(()),
         }
      })?
@@ -436,6 +456,13 @@ impl ::core::fmt::Debug for CryptoFrame<'_> {
         },
         CryptoMessage::Decrypted => {
           if let Some(x) = self.message_as_decrypted() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CryptoMessage::SignAs => {
+          if let Some(x) = self.message_as_sign_as() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CRYPTO_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CRYPTO_MESSAGE: u8 = 11;
+pub const ENUM_MAX_CRYPTO_MESSAGE: u8 = 12;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CRYPTO_MESSAGE: [CryptoMessage; 12] = [
+pub const ENUM_VALUES_CRYPTO_MESSAGE: [CryptoMessage; 13] = [
   CryptoMessage::NONE,
   CryptoMessage::VerifyBatch,
   CryptoMessage::Verdicts,
@@ -21,6 +21,7 @@ pub const ENUM_VALUES_CRYPTO_MESSAGE: [CryptoMessage; 12] = [
   CryptoMessage::Encrypted,
   CryptoMessage::Decrypt,
   CryptoMessage::Decrypted,
+  CryptoMessage::SignAs,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,9 +41,10 @@ impl CryptoMessage {
   pub const Encrypted: Self = Self(9);
   pub const Decrypt: Self = Self(10);
   pub const Decrypted: Self = Self(11);
+  pub const SignAs: Self = Self(12);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 11;
+  pub const ENUM_MAX: u8 = 12;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::VerifyBatch,
@@ -56,6 +58,7 @@ impl CryptoMessage {
     Self::Encrypted,
     Self::Decrypt,
     Self::Decrypted,
+    Self::SignAs,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -72,6 +75,7 @@ impl CryptoMessage {
       Self::Encrypted => Some("Encrypted"),
       Self::Decrypt => Some("Decrypt"),
       Self::Decrypted => Some("Decrypted"),
+      Self::SignAs => Some("SignAs"),
       _ => None,
     }
   }
@@ -143,6 +147,7 @@ pub enum CryptoMessageT {
   Encrypted(alloc::boxed::Box<EncryptedT>),
   Decrypt(alloc::boxed::Box<DecryptT>),
   Decrypted(alloc::boxed::Box<DecryptedT>),
+  SignAs(alloc::boxed::Box<SignAsT>),
 }
 impl Default for CryptoMessageT {
   fn default() -> Self {
@@ -164,6 +169,7 @@ impl CryptoMessageT {
       Self::Encrypted(_) => CryptoMessage::Encrypted,
       Self::Decrypt(_) => CryptoMessage::Decrypt,
       Self::Decrypted(_) => CryptoMessage::Decrypted,
+      Self::SignAs(_) => CryptoMessage::SignAs,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -180,6 +186,7 @@ impl CryptoMessageT {
       Self::Encrypted(v) => Some(v.pack(fbb).as_union_value()),
       Self::Decrypt(v) => Some(v.pack(fbb).as_union_value()),
       Self::Decrypted(v) => Some(v.pack(fbb).as_union_value()),
+      Self::SignAs(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned VerifyBatchT, setting the union to NONE.
@@ -412,5 +419,26 @@ impl CryptoMessageT {
   /// If the union variant matches, return a mutable reference to the DecryptedT.
   pub fn as_decrypted_mut(&mut self) -> Option<&mut DecryptedT> {
     if let Self::Decrypted(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned SignAsT, setting the union to NONE.
+  pub fn take_sign_as(&mut self) -> Option<alloc::boxed::Box<SignAsT>> {
+    if let Self::SignAs(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::SignAs(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the SignAsT.
+  pub fn as_sign_as(&self) -> Option<&SignAsT> {
+    if let Self::SignAs(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the SignAsT.
+  pub fn as_sign_as_mut(&mut self) -> Option<&mut SignAsT> {
+    if let Self::SignAs(v) = self { Some(v.as_mut()) } else { None }
   }
 }

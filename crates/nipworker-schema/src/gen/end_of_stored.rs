@@ -21,6 +21,7 @@ impl<'a> ::flatbuffers::Follow<'a> for EndOfStored<'a> {
 impl<'a> EndOfStored<'a> {
   pub const VT_RELAY: ::flatbuffers::VOffsetT = 4;
   pub const VT_SUBSCRIPTION: ::flatbuffers::VOffsetT = 6;
+  pub const VT_STORED: ::flatbuffers::VOffsetT = 8;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -34,6 +35,7 @@ impl<'a> EndOfStored<'a> {
     let mut builder = EndOfStoredBuilder::new(_fbb);
     if let Some(x) = args.subscription { builder.add_subscription(x); }
     if let Some(x) = args.relay { builder.add_relay(x); }
+    builder.add_stored(args.stored);
     builder.finish()
   }
 
@@ -46,9 +48,11 @@ impl<'a> EndOfStored<'a> {
       let x = self.subscription();
       alloc::string::ToString::to_string(x)
     };
+    let stored = self.stored();
     EndOfStoredT {
       relay,
       subscription,
+      stored,
     }
   }
 
@@ -66,6 +70,13 @@ impl<'a> EndOfStored<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(EndOfStored::VT_SUBSCRIPTION, None).unwrap()}
   }
+  #[inline]
+  pub fn stored(&self) -> Stored {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Stored>(EndOfStored::VT_STORED, Some(Stored::Unsaid)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for EndOfStored<'_> {
@@ -76,6 +87,7 @@ impl ::flatbuffers::Verifiable for EndOfStored<'_> {
     v.visit_table(pos)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("relay", Self::VT_RELAY, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("subscription", Self::VT_SUBSCRIPTION, true)?
+     .visit_field::<Stored>("stored", Self::VT_STORED, false)?
      .finish();
     Ok(())
   }
@@ -83,6 +95,7 @@ impl ::flatbuffers::Verifiable for EndOfStored<'_> {
 pub struct EndOfStoredArgs<'a> {
     pub relay: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub subscription: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub stored: Stored,
 }
 impl<'a> Default for EndOfStoredArgs<'a> {
   #[inline]
@@ -90,6 +103,7 @@ impl<'a> Default for EndOfStoredArgs<'a> {
     EndOfStoredArgs {
       relay: None, // required field
       subscription: None, // required field
+      stored: Stored::Unsaid,
     }
   }
 }
@@ -106,6 +120,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EndOfStoredBuilder<'a, 'b, A>
   #[inline]
   pub fn add_subscription(&mut self, subscription: ::flatbuffers::WIPOffset<&'b  str>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(EndOfStored::VT_SUBSCRIPTION, subscription);
+  }
+  #[inline]
+  pub fn add_stored(&mut self, stored: Stored) {
+    self.fbb_.push_slot::<Stored>(EndOfStored::VT_STORED, stored, Stored::Unsaid);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EndOfStoredBuilder<'a, 'b, A> {
@@ -129,6 +147,7 @@ impl ::core::fmt::Debug for EndOfStored<'_> {
     let mut ds = f.debug_struct("EndOfStored");
       ds.field("relay", &self.relay());
       ds.field("subscription", &self.subscription());
+      ds.field("stored", &self.stored());
       ds.finish()
   }
 }
@@ -136,12 +155,14 @@ impl ::core::fmt::Debug for EndOfStored<'_> {
 pub struct EndOfStoredT {
   pub relay: alloc::string::String,
   pub subscription: alloc::string::String,
+  pub stored: Stored,
 }
 impl Default for EndOfStoredT {
   fn default() -> Self {
     Self {
       relay: alloc::string::ToString::to_string(""),
       subscription: alloc::string::ToString::to_string(""),
+      stored: Stored::Unsaid,
     }
   }
 }
@@ -158,9 +179,11 @@ impl EndOfStoredT {
       let x = &self.subscription;
       _fbb.create_string(x)
     });
+    let stored = self.stored;
     EndOfStored::create(_fbb, &EndOfStoredArgs{
       relay,
       subscription,
+      stored,
     })
   }
 }

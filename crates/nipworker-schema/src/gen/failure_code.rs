@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_FAILURE_CODE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_FAILURE_CODE: u8 = 8;
+pub const ENUM_MAX_FAILURE_CODE: u8 = 9;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_FAILURE_CODE: [FailureCode; 9] = [
+pub const ENUM_VALUES_FAILURE_CODE: [FailureCode; 10] = [
   FailureCode::Invalid,
   FailureCode::Busy,
   FailureCode::Timeout,
@@ -18,6 +18,7 @@ pub const ENUM_VALUES_FAILURE_CODE: [FailureCode; 9] = [
   FailureCode::NotFound,
   FailureCode::Unsupported,
   FailureCode::Closed,
+  FailureCode::Denied,
 ];
 
 /// Whose fault a failure is.
@@ -35,9 +36,10 @@ impl FailureCode {
   pub const NotFound: Self = Self(6);
   pub const Unsupported: Self = Self(7);
   pub const Closed: Self = Self(8);
+  pub const Denied: Self = Self(9);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 8;
+  pub const ENUM_MAX: u8 = 9;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Invalid,
     Self::Busy,
@@ -48,6 +50,7 @@ impl FailureCode {
     Self::NotFound,
     Self::Unsupported,
     Self::Closed,
+    Self::Denied,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -61,6 +64,7 @@ impl FailureCode {
       Self::NotFound => Some("NotFound"),
       Self::Unsupported => Some("Unsupported"),
       Self::Closed => Some("Closed"),
+      Self::Denied => Some("Denied"),
       _ => None,
     }
   }

@@ -2,6 +2,8 @@
 // @generated
 mod ask_relays;
 pub use self::ask_relays::*;
+mod auth_problem;
+pub use self::auth_problem::*;
 mod bytes_32;
 pub use self::bytes_32::*;
 mod bytes_64;
@@ -138,6 +140,8 @@ mod sent;
 pub use self::sent::*;
 mod sign;
 pub use self::sign::*;
+mod sign_as;
+pub use self::sign_as::*;
 mod signed;
 pub use self::signed::*;
 mod signed_id;
@@ -148,6 +152,8 @@ mod stopped;
 pub use self::stopped::*;
 mod store_and_send;
 pub use self::store_and_send::*;
+mod stored;
+pub use self::stored::*;
 mod stored_count;
 pub use self::stored_count::*;
 mod stored_reconciled;

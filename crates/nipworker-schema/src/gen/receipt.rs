@@ -5,7 +5,7 @@ use super::*;
 pub enum ReceiptOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// One relay's answer to a published event.
+/// One relay's answer to a published event. `auth` says why a refusal with `auth-required:` stands.
 pub struct Receipt<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -23,6 +23,7 @@ impl<'a> Receipt<'a> {
   pub const VT_STATUS: ::flatbuffers::VOffsetT = 6;
   pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 8;
   pub const VT_ELAPSED_MS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_AUTH: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -37,6 +38,7 @@ impl<'a> Receipt<'a> {
     builder.add_elapsed_ms(args.elapsed_ms);
     if let Some(x) = args.message { builder.add_message(x); }
     if let Some(x) = args.relay { builder.add_relay(x); }
+    builder.add_auth(args.auth);
     builder.add_status(args.status);
     builder.finish()
   }
@@ -52,11 +54,13 @@ impl<'a> Receipt<'a> {
       alloc::string::ToString::to_string(x)
     };
     let elapsed_ms = self.elapsed_ms();
+    let auth = self.auth();
     ReceiptT {
       relay,
       status,
       message,
       elapsed_ms,
+      auth,
     }
   }
 
@@ -88,6 +92,13 @@ impl<'a> Receipt<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Receipt::VT_ELAPSED_MS, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn auth(&self) -> AuthProblem {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<AuthProblem>(Receipt::VT_AUTH, Some(AuthProblem::None)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Receipt<'_> {
@@ -100,6 +111,7 @@ impl ::flatbuffers::Verifiable for Receipt<'_> {
      .visit_field::<ReceiptStatus>("status", Self::VT_STATUS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, true)?
      .visit_field::<u64>("elapsed_ms", Self::VT_ELAPSED_MS, false)?
+     .visit_field::<AuthProblem>("auth", Self::VT_AUTH, false)?
      .finish();
     Ok(())
   }
@@ -109,6 +121,7 @@ pub struct ReceiptArgs<'a> {
     pub status: ReceiptStatus,
     pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub elapsed_ms: u64,
+    pub auth: AuthProblem,
 }
 impl<'a> Default for ReceiptArgs<'a> {
   #[inline]
@@ -118,6 +131,7 @@ impl<'a> Default for ReceiptArgs<'a> {
       status: ReceiptStatus::Accepted,
       message: None, // required field
       elapsed_ms: 0,
+      auth: AuthProblem::None,
     }
   }
 }
@@ -144,6 +158,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReceiptBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u64>(Receipt::VT_ELAPSED_MS, elapsed_ms, 0);
   }
   #[inline]
+  pub fn add_auth(&mut self, auth: AuthProblem) {
+    self.fbb_.push_slot::<AuthProblem>(Receipt::VT_AUTH, auth, AuthProblem::None);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReceiptBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     ReceiptBuilder {
@@ -167,6 +185,7 @@ impl ::core::fmt::Debug for Receipt<'_> {
       ds.field("status", &self.status());
       ds.field("message", &self.message());
       ds.field("elapsed_ms", &self.elapsed_ms());
+      ds.field("auth", &self.auth());
       ds.finish()
   }
 }
@@ -176,6 +195,7 @@ pub struct ReceiptT {
   pub status: ReceiptStatus,
   pub message: alloc::string::String,
   pub elapsed_ms: u64,
+  pub auth: AuthProblem,
 }
 impl Default for ReceiptT {
   fn default() -> Self {
@@ -184,6 +204,7 @@ impl Default for ReceiptT {
       status: ReceiptStatus::Accepted,
       message: alloc::string::ToString::to_string(""),
       elapsed_ms: 0,
+      auth: AuthProblem::None,
     }
   }
 }
@@ -202,11 +223,13 @@ impl ReceiptT {
       _fbb.create_string(x)
     });
     let elapsed_ms = self.elapsed_ms;
+    let auth = self.auth;
     Receipt::create(_fbb, &ReceiptArgs{
       relay,
       status,
       message,
       elapsed_ms,
+      auth,
     })
   }
 }

@@ -22,6 +22,7 @@ impl<'a> SubscriptionClosed<'a> {
   pub const VT_RELAY: ::flatbuffers::VOffsetT = 4;
   pub const VT_SUBSCRIPTION: ::flatbuffers::VOffsetT = 6;
   pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_AUTH: ::flatbuffers::VOffsetT = 10;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -36,6 +37,7 @@ impl<'a> SubscriptionClosed<'a> {
     if let Some(x) = args.message { builder.add_message(x); }
     if let Some(x) = args.subscription { builder.add_subscription(x); }
     if let Some(x) = args.relay { builder.add_relay(x); }
+    builder.add_auth(args.auth);
     builder.finish()
   }
 
@@ -52,10 +54,12 @@ impl<'a> SubscriptionClosed<'a> {
       let x = self.message();
       alloc::string::ToString::to_string(x)
     };
+    let auth = self.auth();
     SubscriptionClosedT {
       relay,
       subscription,
       message,
+      auth,
     }
   }
 
@@ -80,6 +84,14 @@ impl<'a> SubscriptionClosed<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SubscriptionClosed::VT_MESSAGE, None).unwrap()}
   }
+  /// Why the relay could not be told who we are, when it closed for that reason.
+  #[inline]
+  pub fn auth(&self) -> AuthProblem {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<AuthProblem>(SubscriptionClosed::VT_AUTH, Some(AuthProblem::None)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for SubscriptionClosed<'_> {
@@ -91,6 +103,7 @@ impl ::flatbuffers::Verifiable for SubscriptionClosed<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("relay", Self::VT_RELAY, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("subscription", Self::VT_SUBSCRIPTION, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, true)?
+     .visit_field::<AuthProblem>("auth", Self::VT_AUTH, false)?
      .finish();
     Ok(())
   }
@@ -99,6 +112,7 @@ pub struct SubscriptionClosedArgs<'a> {
     pub relay: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub subscription: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub auth: AuthProblem,
 }
 impl<'a> Default for SubscriptionClosedArgs<'a> {
   #[inline]
@@ -107,6 +121,7 @@ impl<'a> Default for SubscriptionClosedArgs<'a> {
       relay: None, // required field
       subscription: None, // required field
       message: None, // required field
+      auth: AuthProblem::None,
     }
   }
 }
@@ -127,6 +142,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SubscriptionClosedBuilder<'a,
   #[inline]
   pub fn add_message(&mut self, message: ::flatbuffers::WIPOffset<&'b  str>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SubscriptionClosed::VT_MESSAGE, message);
+  }
+  #[inline]
+  pub fn add_auth(&mut self, auth: AuthProblem) {
+    self.fbb_.push_slot::<AuthProblem>(SubscriptionClosed::VT_AUTH, auth, AuthProblem::None);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SubscriptionClosedBuilder<'a, 'b, A> {
@@ -152,6 +171,7 @@ impl ::core::fmt::Debug for SubscriptionClosed<'_> {
       ds.field("relay", &self.relay());
       ds.field("subscription", &self.subscription());
       ds.field("message", &self.message());
+      ds.field("auth", &self.auth());
       ds.finish()
   }
 }
@@ -160,6 +180,7 @@ pub struct SubscriptionClosedT {
   pub relay: alloc::string::String,
   pub subscription: alloc::string::String,
   pub message: alloc::string::String,
+  pub auth: AuthProblem,
 }
 impl Default for SubscriptionClosedT {
   fn default() -> Self {
@@ -167,6 +188,7 @@ impl Default for SubscriptionClosedT {
       relay: alloc::string::ToString::to_string(""),
       subscription: alloc::string::ToString::to_string(""),
       message: alloc::string::ToString::to_string(""),
+      auth: AuthProblem::None,
     }
   }
 }
@@ -187,10 +209,12 @@ impl SubscriptionClosedT {
       let x = &self.message;
       _fbb.create_string(x)
     });
+    let auth = self.auth;
     SubscriptionClosed::create(_fbb, &SubscriptionClosedArgs{
       relay,
       subscription,
       message,
+      auth,
     })
   }
 }

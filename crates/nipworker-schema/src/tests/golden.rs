@@ -42,6 +42,7 @@ fn receipt(status: ReceiptStatus) -> ReceiptT {
         status,
         message: "blocked: no".to_owned(),
         elapsed_ms: 1234,
+        ..ReceiptT::default()
     }
 }
 

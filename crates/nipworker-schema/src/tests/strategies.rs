@@ -101,14 +101,19 @@ fn outcome() -> impl Strategy<Value = PutOutcomeT> {
 }
 
 fn receipt() -> impl Strategy<Value = ReceiptT> {
-    (text(), 0..=ReceiptStatus::ENUM_MAX, text(), any::<u64>()).prop_map(
-        |(relay, status, message, elapsed_ms)| ReceiptT {
+    (text(), 0..=ReceiptStatus::ENUM_MAX, text(), any::<u64>(), auth_problem()).prop_map(
+        |(relay, status, message, elapsed_ms, auth)| ReceiptT {
             relay,
             status: ReceiptStatus(status),
             message,
             elapsed_ms,
+            auth,
         },
     )
+}
+
+fn auth_problem() -> impl Strategy<Value = AuthProblem> {
+    (0..=AuthProblem::ENUM_MAX).prop_map(AuthProblem)
 }
 
 fn receipts() -> impl Strategy<Value = Vec<ReceiptT>> {
@@ -211,11 +216,13 @@ pub(super) fn ingest() -> impl Strategy<Value = IngestMessageT> {
             subscription,
             events,
         }),
-        arm((text(), text()), |(relay, subscription)| EndOfStoredT { relay, subscription }),
-        arm((text(), text(), text()), |(relay, subscription, message)| SubscriptionClosedT {
+        arm((text(), text(), 0..=Stored::ENUM_MAX), |(relay, subscription, stored)| EndOfStoredT {
             relay,
             subscription,
-            message,
+            stored: Stored(stored),
+        }),
+        arm((text(), text(), text(), auth_problem()), |(relay, subscription, message, auth)| {
+            SubscriptionClosedT { relay, subscription, message, auth }
         }),
         arm((text(), text()), |(relay, message)| RelayNoticeT { relay, message }),
         arm((text(), texts(), text()), |(relay, subscriptions, reason)| RelayUnavailableT {
@@ -245,6 +252,16 @@ pub(super) fn crypto() -> impl Strategy<Value = CryptoMessageT> {
         arm(event(), |event| SignedT { event: event.into() }),
         arm(Just(()), |()| GetPublicKeyT {}),
         arm(bytes32(), |bytes| PublicKeyIsT { pubkey: Bytes32T { bytes } }),
+        arm(
+            (option::of(bytes32()), any::<i64>(), any::<u16>(), vec(texts(), 0..4), text()),
+            |(pubkey, created_at, kind, tags, content)| SignAsT {
+                pubkey: pubkey.map(|bytes| Bytes32T { bytes }),
+                created_at,
+                kind,
+                tags: tags.into_iter().map(|values| TagT { values }).collect(),
+                content,
+            },
+        ),
         arm(failed(), |failed| failed),
         arm((cipher_scheme(), bytes32(), any::<String>()), |(scheme, bytes, plaintext)| EncryptT {
             scheme,

@@ -13,7 +13,11 @@ use super::{
     output::Failure,
     remote::Remote,
 };
-use crate::{config::Loaded, daemon::Beacon, embedded};
+use crate::{
+    config::Loaded,
+    daemon::Beacon,
+    embedded::{self, Signers},
+};
 
 /// The engine of this process with the runtime that drives it.
 pub(super) struct Embedded {
@@ -170,7 +174,9 @@ impl Embedded {
             ))
         })?;
         let runtime = runtime()?;
-        let client = runtime.block_on(embedded::start(&config)).map_err(Failure::because)?;
+        let client = runtime
+            .block_on(embedded::start(&config, Signers::default()))
+            .map_err(Failure::because)?;
         Ok(Self { runtime, client })
     }
 

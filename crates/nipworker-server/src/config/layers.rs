@@ -87,6 +87,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The secret key, from its file or from the environment.
     pub secret_key: Option<Secret>,
+    /// Further secret keys, from their files.
+    pub further_keys: Vec<Secret>,
 }
 
 /// Reads and checks all layers.
@@ -133,9 +135,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         ConfigError { place, key: Some(key), problem }
     })?;
     if secret_key.is_none() && !config.signer.key_file.as_os_str().is_empty() {
-        secret_key = Some(read_secret(&config.signer.key_file)?);
+        secret_key = Some(read_secret(&config.signer.key_file, "signer.key_file")?);
     }
-    Ok(Loaded { config, file: sources.file.clone(), secret_key })
+    let further = config.signer.further_key_files.iter();
+    let further_keys = further
+        .map(|file| read_secret(file, "signer.further_key_files"))
+        .collect::<Result<_, _>>()?;
+    Ok(Loaded { config, file: sources.file.clone(), secret_key, further_keys })
 }
 
 fn read_file(file: &Path) -> Result<String, ConfigError> {
@@ -154,14 +160,13 @@ fn read_file(file: &Path) -> Result<String, ConfigError> {
     })
 }
 
-fn read_secret(file: &Path) -> Result<Secret, ConfigError> {
+fn read_secret(file: &Path, key: &str) -> Result<Secret, ConfigError> {
     let secret = read_file(file).map(Secret::new);
-    let secret =
-        secret.map_err(|error| ConfigError { key: Some("signer.key_file".into()), ..error })?;
+    let secret = secret.map_err(|error| ConfigError { key: Some(key.to_owned()), ..error })?;
     if secret.reveal().is_empty() {
         return Err(ConfigError {
             place: Place::File(file.to_owned()),
-            key: Some("signer.key_file".to_owned()),
+            key: Some(key.to_owned()),
             problem: "holds no key".to_owned(),
         });
     }

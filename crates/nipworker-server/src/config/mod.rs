@@ -88,6 +88,8 @@ impl Default for DaemonConfig {
 pub struct SignerConfig {
     /// File that holds the secret key, as `nsec1…` or hex. Empty means no key.
     pub key_file: PathBuf,
+    /// Files that hold further secret keys, each one, for `engine.connections.auth_keys`.
+    pub further_key_files: Vec<PathBuf>,
 }
 
 /// A value that is of the right type and yet not allowed.

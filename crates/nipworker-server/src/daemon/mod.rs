@@ -2,14 +2,14 @@
 
 mod beacon;
 
-use std::{fs, io, net::TcpListener, path::Path, sync::Arc, time::Instant};
+use std::{fs, io, net::TcpListener, path::Path, time::Instant};
 
 use nipworker_core::{Exit, NostrClient, StoreBackend};
 
 pub(crate) use self::beacon::Beacon;
 use crate::{
     config::{Config, Loaded},
-    embedded,
+    embedded::{self, Signers},
     gateway::{GatewayParts, RunningGateway},
     keys,
     signals::{self, Signals},
@@ -27,19 +27,22 @@ pub(crate) fn run(loaded: Loaded) -> Result<(), String> {
 
 async fn serve(loaded: Loaded, mut signals: Signals) -> Result<(), String> {
     let started = Instant::now();
-    let Loaded { config, secret_key, .. } = loaded;
-    let signer = secret_key.as_ref().map(keys::signer).transpose()?;
+    let Loaded { config, secret_key, further_keys, .. } = loaded;
+    // Relays may ask who we are as soon as they are connected.
+    let signers = Signers {
+        default: secret_key.as_ref().map(keys::signer).transpose()?,
+        further: further_keys.iter().map(keys::further_signer).collect::<Result<_, _>>()?,
+    };
     let data = config.data_dir();
     prepare_data(&data)?;
     let listener = bind(&config)?;
     let client = tokio::select! {
-        client = embedded::start(&config) => client?,
+        client = embedded::start(&config, signers) => client?,
         name = signals.first() => {
             tracing::info!(signal = name, "stopped while starting");
             return Ok(());
         }
     };
-    client.set_signer(signer.map(|signer| Arc::new(signer) as _));
     let mut gateway = RunningGateway::start(GatewayParts {
         client: client.clone(),
         event_limits: config.event_limits(),

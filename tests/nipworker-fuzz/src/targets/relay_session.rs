@@ -262,6 +262,8 @@ impl World {
                     self.answered += 1;
                 }
                 Effect::Reconciled { .. } => self.reconciled += 1,
+                // The signer sleeps and no document comes: nothing may wait for either.
+                Effect::Sign { .. } | Effect::FetchInformation { .. } => {}
             }
         }
         for (relay, connection) in written {

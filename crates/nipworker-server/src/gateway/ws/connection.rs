@@ -19,7 +19,7 @@ use actix_ws::{AggregatedMessage, AggregatedMessageStream, Message, ProtocolErro
 use futures::{FutureExt, Sink, StreamExt};
 use nipworker_core::{
     SubscribeOptions, SubscriptionEvent,
-    protocol::{Filter, MachinePrefix, RelayMessage},
+    protocol::{Filter, MachinePrefix, RelayMessage, StoredHint},
 };
 use tokio::sync::watch;
 
@@ -328,7 +328,8 @@ impl Connection {
                 self.outgoing.push(Message::Text(frame.into()), Instant::now());
             }
             SubscriptionEvent::EndOfStored => {
-                self.say(&RelayMessage::Eose { subscription: id.to_string() });
+                let stored = StoredHint::Unsaid;
+                self.say(&RelayMessage::Eose { subscription: id.to_string(), stored });
             }
             SubscriptionEvent::Closed { reason } => {
                 self.subscriptions.close(&id);
