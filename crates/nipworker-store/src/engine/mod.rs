@@ -1,11 +1,10 @@
 //! Nostr's rules and indexes over any ordered key-value backend.
 //!
 //! `keys` says how things are laid out, `facts` what an index entry says of its event, `row` how a
-//! stored event is read, `row_cache` remembers what was read, `vanish` carries out NIP-62, `migrate` brings
-//! older stores up to date, `put` decides what
-//! becomes of an event, `plan` picks an index for a filter, `stream` reads indexes in the order
-//! of answers, `walk` merges the filters of a query, `ids` leaves
-//! the events out, `check` compares indexes with events.
+//! stored event is read, `row_cache` remembers what was read. `put` decides what becomes of an event,
+//! `vanish` carries out NIP-62. `plan` picks an index for a filter, `stream` reads indexes in the order
+//! of answers, `walk` merges the filters of a query, `ids` leaves the events out. `check` compares
+//! indexes with events, `migrate` brings older stores up to date.
 
 mod check;
 mod facts;
