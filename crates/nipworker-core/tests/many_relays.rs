@@ -66,7 +66,7 @@ fn relay(network: &MemoryNetwork, url: &RelayUrl, shared: Arc<[String]>, own: Ve
                     return;
                 }
             }
-            let end = RelayMessage::Eose { subscription };
+            let end = RelayMessage::Eose { subscription, stored: Default::default() };
             if peer.send_text(end.to_frame()).await.is_err() {
                 return;
             }

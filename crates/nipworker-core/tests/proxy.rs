@@ -42,7 +42,8 @@ async fn relay() -> (u16, Arc<AtomicUsize>) {
                     else {
                         continue;
                     };
-                    let eose = RelayMessage::Eose { subscription }.to_frame();
+                    let eose =
+                        RelayMessage::Eose { subscription, stored: Default::default() }.to_frame();
                     if socket.send(Message::text(eose)).await.is_err() {
                         return;
                     }

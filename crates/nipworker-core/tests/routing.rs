@@ -91,7 +91,11 @@ impl Relay {
                 let found = stored.iter().filter(|event| Filter::any_matches(&filters, event));
                 found
                     .map(|event| RelayMessage::event_frame(&subscription, &event.to_json()))
-                    .chain([RelayMessage::Eose { subscription: subscription.clone() }.to_frame()])
+                    .chain([RelayMessage::Eose {
+                        subscription: subscription.clone(),
+                        stored: Default::default(),
+                    }
+                    .to_frame()])
                     .collect()
             }
             ClientMessage::Event(event) => {

@@ -89,7 +89,11 @@ impl Shelf {
                     .into_iter()
                     .chain(&self.forged)
                     .map(|event| RelayMessage::event_frame(&subscription, &event.to_json()))
-                    .chain([RelayMessage::Eose { subscription: subscription.clone() }.to_frame()])
+                    .chain([RelayMessage::Eose {
+                        subscription: subscription.clone(),
+                        stored: Default::default(),
+                    }
+                    .to_frame()])
                     .collect()
             }
             ClientMessage::Event(event) => {
