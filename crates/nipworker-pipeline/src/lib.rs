@@ -46,7 +46,7 @@
 //! [`SubscriptionStats::forgotten`] says that the bound was reached.
 //!
 //! **[`kinds`]** and **[`content`]** read what an event says: a typed view for each kind that is
-//! known, and the mentions, links, emoji and invoices in its text. A view is derived: it can be
+//! known, the mentions, links, emoji, invoices and ecash in its text, and the blocks of a long one. A view is derived: it can be
 //! made again from the event at any time.
 //!
 //! | limit | default | where |
@@ -58,6 +58,9 @@
 //! | delivered ids remembered per subscription | 28 672 newest rows of the cache; of others the last 28 672 to 57 344; 0.9 MB | [`HubConfig::seen_events`] |
 //! | pipes of a subscription; what each says for one event | 32; 16 notes | [`pipes::MAX_PIPES`], [`pipes::MAX_NOTES`] |
 //! | blocks of a text; after them the rest is one block | 10 000, 0.7 MB | [`content::MAX_BLOCKS`] |
+//! | pieces of a long text, and how deep they stand; the rest is left out and said so, or flattened | 20 000, 16 | [`content::MAX_MARKDOWN_NODES`], [`content::MAX_MARKDOWN_DEPTH`] |
+//! | a Cashu token that is decoded | 131 072 characters | [`content::MAX_TOKEN_CHARS`] |
+//! | people, events and addresses that an event points at, each | 500 | [`kinds::MAX_REFERENCES`] |
 //! | relay hints of a name | 8 | [`content::MAX_RELAY_HINTS`] |
 //!
 //! Sources: NIP-01 (events, filters, EOSE), NIP-40 (expiration); those of the views stand there.

@@ -8,6 +8,9 @@
 //! Nothing here is fetched, and no signature is checked. What is doubtful stays text: a name with
 //! a wrong checksum, a secret key, an emoji without its tag.
 //!
+//! [`Content::markdown`] reads a long text (NIP-23) as CommonMark instead, into at most
+//! [`MAX_MARKDOWN_NODES`] pieces, [`MAX_MARKDOWN_DEPTH`] deep.
+//!
 //! Sources: NIP-08 (`#[0]`), 19, 21, 27 (mentions), 24 (hashtags), 30 (emoji), 92 (`imeta`),
 //! BOLT 11 (invoices), NUT-00 (Cashu tokens).
 //!
@@ -20,9 +23,11 @@
 //! ```
 
 mod bolt11;
+mod cashu;
 mod imeta;
 mod link;
 mod long_bech32;
+mod markdown;
 mod nip19;
 mod scan;
 mod short;
@@ -32,9 +37,13 @@ pub(crate) mod tests;
 use nipworker_protocol::Tag;
 
 pub use bolt11::{Invoice, InvoiceError, MAX_INVOICE_MSAT, Network};
+pub use cashu::{CashuError, CashuToken, MAX_TOKEN_CHARS};
 pub(crate) use imeta::milliseconds;
 pub use imeta::{Annotation, Imeta};
 pub use link::{Link, LinkKind};
+pub use markdown::{
+    Inline, MAX_MARKDOWN_DEPTH, MAX_MARKDOWN_NODES, Markdown, MarkdownBlock, Picture,
+};
 pub use nip19::{Entity, MAX_RELAY_HINTS, Nip19Error};
 pub use short::{Shortening, galleries, shortened};
 
@@ -61,7 +70,7 @@ impl<'a> Content<'a> {
 
     /// What the text is made of, in order.
     pub fn blocks(&self) -> Vec<Block<'a>> {
-        scan::blocks(self.text, self.tags)
+        scan::blocks(self.text, &scan::Explained::new(self.tags))
     }
 }
 
@@ -105,7 +114,12 @@ pub enum BlockKind<'a> {
     },
     /// A Lightning invoice.
     Invoice(Box<Invoice>),
-    /// A Cashu token, `cashuA…` or `cashuB…`: ecash that whoever reads it can take. It was not
-    /// decoded.
-    Cashu(&'a str),
+    /// A Cashu token, `cashuA…` or `cashuB…`: ecash that whoever reads it can take.
+    Cashu {
+        /// The token as written.
+        text: &'a str,
+        /// What it says of itself, or why it cannot be read.
+        #[serde(serialize_with = "cashu::as_json")]
+        token: Result<Box<CashuToken>, CashuError>,
+    },
 }

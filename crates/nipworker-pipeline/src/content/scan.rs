@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use nipworker_protocol::Tag;
 
 use super::{
-    Block, BlockKind, Entity, Imeta, Invoice, Link, MAX_BLOCKS, link, long_bech32::MAX_BECH32_CHARS,
+    Block, BlockKind, CashuToken, Entity, Imeta, Invoice, Link, MAX_BLOCKS, link,
+    long_bech32::MAX_BECH32_CHARS,
 };
 use crate::kinds::tags::emojis;
 
@@ -18,8 +19,30 @@ const MIN_CASHU_CHARS: usize = 24;
 /// Digits of the number in `#[N]`: an event has at most 10,000 tags.
 const MAX_TAG_INDEX_DIGITS: usize = 5;
 
-pub(super) fn blocks<'a>(text: &'a str, tags: &'a [Tag]) -> Vec<Block<'a>> {
-    let mut scan = Scan::new(text, tags);
+/// What the tags say of the words of a text. Read once, also for a text in many pieces.
+pub(super) struct Explained<'a> {
+    tags: &'a [Tag],
+    /// By shortcode: a text may hold thousands of emoji and thousands of tags.
+    emojis: HashMap<&'a str, &'a str>,
+    files: HashMap<&'a str, Imeta<'a>>,
+}
+
+impl<'a> Explained<'a> {
+    pub(super) fn new(tags: &'a [Tag]) -> Self {
+        let mut files = HashMap::new();
+        for imeta in tags.iter().filter_map(Imeta::of) {
+            files.entry(imeta.url).or_insert(imeta);
+        }
+        let mut by_shortcode = HashMap::new();
+        for emoji in emojis(tags) {
+            by_shortcode.entry(emoji.shortcode).or_insert(emoji.url);
+        }
+        Self { tags, emojis: by_shortcode, files }
+    }
+}
+
+pub(super) fn blocks<'a>(text: &'a str, explained: &Explained<'a>) -> Vec<Block<'a>> {
+    let mut scan = Scan { text, explained, blocks: Vec::new(), done: 0, no_more_fences: false };
     let mut at = 0;
     let mut before = None;
     while let Some(c) = text[at..].chars().next() {
@@ -48,12 +71,9 @@ fn may_begin_a_block(c: char) -> bool {
     matches!(c, '`' | '#' | ':' | 'n' | 'N' | 'l' | 'L' | 'c' | 'h' | 'H' | 'w' | 'W')
 }
 
-struct Scan<'a> {
+struct Scan<'a, 'e> {
     text: &'a str,
-    tags: &'a [Tag],
-    /// By shortcode: a text may hold thousands of emoji and thousands of tags.
-    emojis: HashMap<&'a str, &'a str>,
-    files: HashMap<&'a str, Imeta<'a>>,
+    explained: &'e Explained<'a>,
     blocks: Vec<Block<'a>>,
     /// Up to here everything is in `blocks`.
     done: usize,
@@ -61,20 +81,7 @@ struct Scan<'a> {
     no_more_fences: bool,
 }
 
-impl<'a> Scan<'a> {
-    fn new(text: &'a str, tags: &'a [Tag]) -> Self {
-        let mut files = HashMap::new();
-        for imeta in tags.iter().filter_map(Imeta::of) {
-            files.entry(imeta.url).or_insert(imeta);
-        }
-        let mut by_shortcode = HashMap::new();
-        for emoji in emojis(tags) {
-            by_shortcode.entry(emoji.shortcode).or_insert(emoji.url);
-        }
-        let emojis = by_shortcode;
-        Self { text, tags, emojis, files, blocks: Vec::new(), done: 0, no_more_fences: false }
-    }
-
+impl<'a> Scan<'a, '_> {
     fn push(&mut self, start: usize, end: usize, what: BlockKind<'a>) {
         self.push_text(start);
         self.blocks.push(Block { raw: &self.text[start..end], what });
@@ -131,7 +138,7 @@ impl<'a> Scan<'a> {
     }
 
     fn emoji(&self, rest: &'a str) -> Option<(usize, BlockKind<'a>)> {
-        if self.emojis.is_empty() {
+        if self.explained.emojis.is_empty() {
             return None;
         }
         let name = &rest[1..];
@@ -140,7 +147,7 @@ impl<'a> Scan<'a> {
         if name.as_bytes().get(length) != Some(&b':') {
             return None;
         }
-        let (shortcode, url) = self.emojis.get_key_value(&name[..length])?;
+        let (shortcode, url) = self.explained.emojis.get_key_value(&name[..length])?;
         Some((length + 2, BlockKind::Emoji { shortcode, url }))
     }
 
@@ -151,14 +158,14 @@ impl<'a> Scan<'a> {
         if inner.as_bytes().get(digits) != Some(&b']') {
             return None;
         }
-        let tag = self.tags.get(inner[..digits].parse::<usize>().ok()?)?;
+        let tag = self.explained.tags.get(inner[..digits].parse::<usize>().ok()?)?;
         let refers = matches!(tag.name(), "e" | "p" | "a" | "q");
         refers.then_some((digits + 3, BlockKind::TagMention(tag)))
     }
 
     fn link(&self, rest: &'a str) -> Option<(usize, BlockKind<'a>)> {
         let url = link::at_start(rest)?;
-        Some((url.len(), BlockKind::Link(Link::new(url, self.files.get(url)))))
+        Some((url.len(), BlockKind::Link(Link::new(url, self.explained.files.get(url)))))
     }
 }
 
@@ -208,5 +215,11 @@ fn cashu(rest: &str) -> Option<(usize, BlockKind<'_>)> {
     let token = rest.strip_prefix("cashu").filter(|token| token.starts_with(['A', 'B']))?;
     let is_token = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'=');
     let length = "cashu".len() + token.bytes().take_while(is_token).count();
-    (length >= MIN_CASHU_CHARS).then(|| (length, BlockKind::Cashu(&rest[..length])))
+    if length < MIN_CASHU_CHARS {
+        return None;
+    }
+    let text = &rest[..length];
+    let token = CashuToken::parse(text).map(Box::new);
+    // Also when it cannot be read: a text of nothing but beginnings is read once only.
+    Some((length, BlockKind::Cashu { text, token }))
 }

@@ -1,6 +1,6 @@
 //! Addressable events that have no view of their own (kinds 30000 to 39999).
 
-use nipworker_protocol::{Coordinate, PublicKey};
+use nipworker_protocol::{Coordinate, PublicKey, RelayUrl, Tag};
 
 use super::{AddressRef, EventRef, Flaw, ProfileRef, RelayHint, Source, refs, tags};
 use crate::content::Content;
@@ -31,6 +31,8 @@ pub struct Addressable<'a> {
     pub links: Vec<&'a str>,
     /// Who takes part (`p`).
     pub participants: Vec<Participant<'a>>,
+    /// Where it takes place (`relays`, NIP-53; `relay`), each once.
+    pub relays: Vec<RelayUrl>,
     /// Events (`e`).
     pub events: Vec<EventRef<'a>>,
     /// Addresses (`a`).
@@ -45,6 +47,8 @@ impl<'a> Addressable<'a> {
             let ProfileRef { pubkey, relay, label } = ProfileRef::of(tag)?;
             Some(Participant { pubkey, relay, role: label, proof: tag.get(4) })
         });
+        let relays = tags::named(source.tags, "relays").flat_map(|tag| tag.0.iter().skip(1));
+        let relays = relays.map(String::as_str).chain(tags::values(source.tags, "relay"));
         let mut skipped = 0;
         Ok(Self {
             address: source.address(),
@@ -52,6 +56,7 @@ impl<'a> Addressable<'a> {
             hashtags: tags::hashtags(source.tags),
             links: tags::unique(tags::values(source.tags, "r")),
             participants: participants.collect(),
+            relays: tags::unique(relays.filter_map(|url| RelayUrl::parse(url).ok())),
             events: refs::all(source.tags, "e", EventRef::of, &mut skipped),
             addresses: refs::all(source.tags, "a", AddressRef::of, &mut skipped),
             source,
@@ -68,7 +73,12 @@ impl<'a> Addressable<'a> {
         self.field("summary").or_else(|| self.field("description"))
     }
 
-    /// The value of a tag: `image`, `streaming`, `recording`, `service`, `status`, `room`…
+    /// All tags, as they are.
+    pub fn tags(&self) -> &'a [Tag] {
+        self.source.tags
+    }
+
+    /// The value of a tag: `image`, `streaming`, `recording`, `service`, `status`, `room`, `pinned`…
     pub fn field(&self, name: &str) -> Option<&'a str> {
         tags::value(self.source.tags, name)
     }

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Flaw, ParsedKind, Source};
+use super::{Flaw, ParsedKind, ReportReason, Reported, Source};
 use crate::content::{Content, Shortening, galleries, shortened};
 
 /// What an event says, as a JSON object: `type` names the view, the other members are its fields
@@ -73,6 +73,28 @@ pub(super) fn embedded<S: Serializer>(
         Some(Ok(event)) => json!({ "event": event }).serialize(serializer),
         Some(Err(flaw)) => json!({ "error": flaw.to_string() }).serialize(serializer),
     }
+}
+
+/// A long text: its blocks, and `is_cut` where the rest of it is left out.
+pub(super) fn markdown<S: Serializer>(
+    content: &Content<'_>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    content.markdown().serialize(serializer)
+}
+
+pub(super) fn reported_files<S: Serializer>(
+    files: &[Reported<'_, [u8; 32]>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct File<'a> {
+        target: String,
+        reason: Option<ReportReason<'a>>,
+    }
+    let hex = |hash| nipworker_protocol::EventId::from_bytes(hash).to_hex();
+    serializer
+        .collect_seq(files.iter().map(|it| File { target: hex(it.target), reason: it.reason }))
 }
 
 pub(super) fn texts<S: Serializer>(

@@ -16,10 +16,11 @@
 //! * An event inside an event (reposts, zap requests) has had its id computed anew, **not its
 //!   signature checked**.
 //!
+//! * [`References`] are what an event points at, and the filters that ask for it.
 //! * [`view_json`] writes a view as JSON, for programs that are not written in Rust.
 //!
-//! One file per NIP. Sources: NIPs 01, 02, 04, 09, 10, 17, 18, 22, 23, 25, 30, 51, 53, 57, 58,
-//! 59, 60, 61, 65, 68, 71, 88, 92.
+//! One file per NIP. Sources: NIPs 01, 02, 04, 09, 10, 17, 18, 22, 23, 25, 30, 51, 53, 56, 57,
+//! 58, 59, 60, 61, 65, 68, 71, 88, 92.
 //!
 //! ```
 //! use nipworker_pipeline::kinds::{Feeling, ParsedKind};
@@ -48,6 +49,7 @@ mod nip23;
 mod nip25;
 mod nip51;
 mod nip53;
+mod nip56;
 mod nip57;
 mod nip58;
 mod nip59;
@@ -57,6 +59,7 @@ mod nip65;
 mod nip68;
 mod nip71;
 mod nip88;
+mod references;
 mod refs;
 mod secret;
 mod source;
@@ -82,15 +85,19 @@ pub use nip23::Article;
 pub use nip25::{ExternalReaction, Feeling, Reaction};
 pub use nip51::{List, ListEntries, PrivateTags};
 pub use nip53::LiveChatMessage;
-pub use nip57::{ZapDoubt, ZapReceipt, ZapRequest, ZapTarget};
+pub use nip56::{Report, ReportReason, Reported};
+pub use nip57::{ZapDoubt, ZapReceipt, ZapRequest, ZapTarget, ZapVerdict};
 pub use nip58::{BadgeAward, BadgeDefinition, ProfileBadges, WornBadge};
 pub use nip59::{GiftWrap, Seal};
-pub use nip60::{Direction, Dleq, HistoryContent, Proof, TokenContent, WalletContent, WalletEvent};
+pub use nip60::{
+    Direction, Dleq, HistoryContent, Proof, QuoteContent, TokenContent, WalletContent, WalletEvent,
+};
 pub use nip61::{Nutzap, NutzapInfo, TrustedMint};
 pub use nip65::{RelayList, RelayUse};
 pub use nip68::Picture;
 pub use nip71::{Segment, Video};
 pub use nip88::{Poll, PollOption, PollResponse};
+pub use references::{MAX_REFERENCES, Reference, References};
 pub use refs::{AddressRef, AnyRef, EventRef, ProfileRef, RelayHint};
 pub use secret::Secret;
 pub use source::Source;
@@ -166,6 +173,8 @@ views! { 'a;
     Comment(Comment<'a>) = 1_111,
     /// Kind 1311: a message beside a live activity (NIP-53).
     LiveChatMessage(LiveChatMessage<'a>) = 1_311,
+    /// Kind 1984: a report (NIP-56).
+    Report(Report<'a>) = 1_984,
     /// Kinds 7374, 7375, 7376 and 17375: a wallet's encrypted events (NIP-60).
     WalletEvent(WalletEvent<'a>) = 7_374 | 7_375 | 7_376 | 17_375,
     /// Kind 9321: ecash sent in the open (NIP-61).

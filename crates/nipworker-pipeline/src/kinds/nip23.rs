@@ -27,7 +27,8 @@ pub struct Article<'a> {
     pub published_at: Option<i64>,
     /// Topics, each once.
     pub hashtags: Vec<&'a str>,
-    /// The Markdown text; its mentions and links are found as in a note.
+    /// The Markdown text. [`Content::markdown`] cuts it into headings, paragraphs and the rest.
+    #[serde(serialize_with = "super::json::markdown")]
     pub content: Content<'a>,
 }
 

@@ -95,6 +95,9 @@ pub enum ZapDoubt {
     /// The id of the request is not the hash of its content.
     #[error("the id of the request is not its hash")]
     RequestId,
+    /// The signature of the request is not its sender's.
+    #[error("the request is not signed by its sender")]
+    RequestSignature,
     /// The preimage is not the one of the invoice.
     #[error("the preimage does not belong to the invoice")]
     OtherPreimage,
@@ -103,12 +106,30 @@ pub enum ZapDoubt {
     OtherProvider,
 }
 
-/// A receipt for a zap.
-///
-/// Its doubts are found from the receipt alone. **Two checks are left to the caller**: the
-/// signature of [`ZapReceipt::request`], and that [`ZapReceipt::provider`] is the key that the
-/// recipient's payment server names (`nostrPubkey` in its LNURL answer), for which there is
-/// [`ZapReceipt::doubts`] with that key. Anybody can sign a receipt.
+/// Whether a receipt proves a zap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZapVerdict {
+    /// Nothing speaks against it.
+    Valid {
+        /// What was paid: the amount of the invoice, in millisatoshi.
+        amount_msat: u64,
+    },
+    /// It proves nothing.
+    Invalid {
+        /// Everything that speaks against it, at least one.
+        doubts: Vec<ZapDoubt>,
+    },
+}
+
+impl ZapVerdict {
+    /// Whether nothing speaks against the receipt.
+    pub fn is_valid(&self) -> bool {
+        matches!(self, Self::Valid { .. })
+    }
+}
+
+/// A receipt for a zap. Anybody can sign one: what it is worth says [`ZapReceipt::verdict`], which
+/// takes what the receipt alone cannot say.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ZapReceipt<'a> {
     /// Who signed the receipt.
@@ -123,9 +144,12 @@ pub struct ZapReceipt<'a> {
     pub invoice: Invoice,
     /// Its text.
     pub bolt11: &'a str,
+    /// The preimage as the receipt states it. It proves nothing by itself: payer and provider may
+    /// be one.
+    pub preimage: Option<&'a str>,
     /// Words that the payer wrote.
     pub comment: String,
-    /// The request; its signature was not checked.
+    /// The request, which [`ParsedKind::of`](super::ParsedKind::of) reads; its signature was not checked.
     pub request: Box<Event>,
     /// Everything that speaks against the receipt.
     #[serde(serialize_with = "super::json::texts")]
@@ -167,7 +191,8 @@ impl<'a> ZapReceipt<'a> {
         let is_other = stated.is_some_and(|stated| stated.pubkey != request.pubkey);
         doubt(is_other, ZapDoubt::OtherSender);
         doubt(request.check_id().is_err(), ZapDoubt::RequestId);
-        if let Some(preimage) = tags::value(source.tags, "preimage") {
+        let preimage = tags::value(source.tags, "preimage");
+        if let Some(preimage) = preimage {
             let hash = tags::sha256(preimage).map(|it| <[u8; 32]>::from(Sha256::digest(it)));
             doubt(hash.is_none() || hash != invoice.payment_hash, ZapDoubt::OtherPreimage);
         }
@@ -178,6 +203,7 @@ impl<'a> ZapReceipt<'a> {
             amount_msat: invoice.amount_msat,
             invoice,
             bolt11,
+            preimage,
             comment: request.content.clone(),
             request: Box::new(request),
             doubts,
@@ -192,5 +218,21 @@ impl<'a> ZapReceipt<'a> {
             doubts.push(ZapDoubt::OtherProvider);
         }
         doubts
+    }
+
+    /// Whether the receipt proves a zap (NIP-57, appendix F). `provider` is the key that the
+    /// recipient's payment server names, `nostrPubkey` in its LNURL answer; it is the caller's to
+    /// know, nothing is fetched. `verify` says whether id and signature of an event are right; it
+    /// is asked for the request, unless its id is wrong already. The receipt's own signature was
+    /// checked when the event came in.
+    pub fn verdict(&self, provider: &PublicKey, verify: impl FnOnce(&Event) -> bool) -> ZapVerdict {
+        let mut doubts = self.doubts(provider);
+        if !doubts.contains(&ZapDoubt::RequestId) && !verify(&self.request) {
+            doubts.push(ZapDoubt::RequestSignature);
+        }
+        match self.amount_msat {
+            Some(amount_msat) if doubts.is_empty() => ZapVerdict::Valid { amount_msat },
+            _ => ZapVerdict::Invalid { doubts },
+        }
     }
 }

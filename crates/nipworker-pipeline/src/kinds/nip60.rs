@@ -1,7 +1,7 @@
 //! A Cashu wallet kept in events (kinds 7374, 7375, 7376 and 17375; NIP-60).
 //!
 //! The views hold ciphertext. What a signer decrypts is read by [`WalletContent::parse`],
-//! [`TokenContent::parse`] and [`HistoryContent::parse`]. None of them, and no error, shows a
+//! [`QuoteContent::parse`], [`TokenContent::parse`] and [`HistoryContent::parse`]. None of them, and no error, shows a
 //! secret in `Debug` or in its text. **Whoever decrypts first sees that the event is the owner's
 //! own and verified**: anybody can address a wallet event to anybody.
 
@@ -68,6 +68,36 @@ impl WalletContent {
             private_key: tags::value(all, "privkey").map(Secret::new),
             mints: tags::unique(tags::values(all, "mint").map(str::to_owned)),
         })
+    }
+
+    /// The public half of the key, compressed, in hex: what nutzaps to this wallet are locked to
+    /// (NIP-61). `None` when there is no key, or it is none of secp256k1.
+    pub fn lock_key(&self) -> Option<String> {
+        let mut key: secp256k1::SecretKey = self.private_key.as_ref()?.expose().parse().ok()?;
+        let public = secp256k1::PublicKey::from_secret_key_global(&key);
+        key.non_secure_erase();
+        Some(public.to_string())
+    }
+}
+
+/// What a mint has promised to issue once it is paid (kind 7374, decrypted).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteContent {
+    /// The mint's name for the quote. Whoever knows it may take what was paid for.
+    pub quote_id: Secret,
+}
+
+impl QuoteContent {
+    /// Reads the decrypted text.
+    ///
+    /// # Errors
+    /// [`Flaw::Content`]: empty, or more than one word.
+    pub fn parse(decrypted: &str) -> Result<Self, Flaw> {
+        let quote_id = decrypted.trim();
+        if quote_id.is_empty() || quote_id.contains(char::is_whitespace) {
+            return Err(Flaw::Content { expected: "the name of a quote" });
+        }
+        Ok(Self { quote_id: Secret::new(quote_id) })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct EventRef<'a> {
     pub relay: Option<RelayHint<'a>>,
     /// Who is said to have written it.
     pub author: Option<PublicKey>,
+    /// What it is to this event: `root`, `reply`, `redeemed`…
+    pub marker: Option<&'a str>,
 }
 
 impl<'a> EventRef<'a> {
@@ -44,6 +46,7 @@ impl<'a> EventRef<'a> {
             id: EventId::from_hex(tag.value()?).ok()?,
             relay: RelayHint::new(tag.get(2)),
             author: key(4).or_else(|| key(3)),
+            marker: tag.get(3).filter(|marker| !marker.is_empty() && key(3).is_none()),
         })
     }
 }

@@ -95,7 +95,9 @@ fn numbered_mentions_of_old_notes_find_their_tag() {
 fn ecash_of_both_versions_is_found() {
     let (a, b) = (format!("cashuA{}", "e".repeat(40)), format!("cashuB{}==", "o".repeat(40)));
     let text = format!("{a} {b}, cashuA cashuC{} cashu", "e".repeat(40));
-    assert_eq!(kinds(&text, &[]), [BlockKind::Cashu(&a), BlockKind::Cashu(&b)]);
+    let unread = |text, error| BlockKind::Cashu { text, token: Err(error) };
+    let expected = [unread(&a, CashuError::Form), unread(&b, CashuError::Base64)];
+    assert_eq!(kinds(&text, &[]), expected);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 mod blocks;
+mod cashu;
 mod invoices;
+mod markdown;
 mod names;
 
 use proptest::prelude::*;

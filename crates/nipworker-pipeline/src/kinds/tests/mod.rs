@@ -2,6 +2,7 @@ mod advisories;
 mod defects;
 mod money;
 mod properties;
+mod rows;
 mod views;
 
 use nipworker_protocol::{

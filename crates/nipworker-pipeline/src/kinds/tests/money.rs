@@ -1,5 +1,6 @@
 //! Zaps, ecash and polls: where a wrong number costs something.
 
+use nipworker_signer::{PrivateKeySigner, verify_event};
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -55,6 +56,48 @@ fn a_request_for_more_than_was_invoiced_is_doubted() {
     assert_eq!(doubts(&zap), [doubt]);
     assert_eq!(view!(ZapReceipt, &zap).amount_msat, Some(250_000_000));
     assert_eq!(doubts(&receipt("lnbc", &asked, &[])), [ZapDoubt::NoAmount]);
+}
+
+/// A request that its sender has really signed.
+fn signed_request(amount: &str) -> Event {
+    let signer = PrivateKeySigner::generate().unwrap();
+    let tags = tags(&[&["p", &hex(2)], &["amount", amount]]);
+    let request = UnsignedEvent::new(signer.key(), 1, 9_734, tags, "great");
+    signer.sign_now(request).unwrap()
+}
+
+/// A zap counted what its request said, whatever was invoiced, and nobody checked signatures.
+#[test]
+fn l10_a_zap_is_valid_only_with_its_invoice_its_signature_and_its_provider() {
+    let verify = |event: &Event| verify_event(event.clone()).is_ok();
+    let asked = signed_request("1000000");
+    let text = asked.to_json();
+    for prefix in ["lnbc10u", "lnbc10000n", "lnbc10000000p"] {
+        let sound = receipt(prefix, &text, &[]);
+        let sound = view!(ZapReceipt, &sound);
+        let verdict = sound.verdict(&key(1), verify);
+        assert_eq!(verdict, ZapVerdict::Valid { amount_msat: 1_000_000 }, "{prefix}");
+        assert!(verdict.is_valid());
+        let other = ZapVerdict::Invalid { doubts: vec![ZapDoubt::OtherProvider] };
+        assert_eq!(sound.verdict(&key(4), verify), other);
+    }
+    // 21 sat, 1 mBTC, 10 whole bitcoin, and no amount: none is what the request asked for.
+    for (prefix, invoiced_msat) in
+        [("lnbc210n", 21_000), ("lnbc1m", 100_000_000), ("lnbc10", 1_000_000_000_000)]
+    {
+        let zap = receipt(prefix, &text, &[]);
+        let doubt = ZapDoubt::OtherAmount { requested_msat: 1_000_000, invoiced_msat };
+        let verdict = view!(ZapReceipt, &zap).verdict(&key(1), verify);
+        assert_eq!(verdict, ZapVerdict::Invalid { doubts: vec![doubt] }, "{prefix}");
+    }
+    let open = receipt("lnbc", &text, &[]);
+    let verdict = view!(ZapReceipt, &open).verdict(&key(1), verify);
+    assert_eq!(verdict, ZapVerdict::Invalid { doubts: vec![ZapDoubt::NoAmount] });
+
+    let unsigned = Event { sig: Signature::from_bytes([0; 64]), ..asked }.to_json();
+    let zap = receipt("lnbc10u", &unsigned, &[]);
+    let verdict = view!(ZapReceipt, &zap).verdict(&key(1), verify);
+    assert_eq!(verdict, ZapVerdict::Invalid { doubts: vec![ZapDoubt::RequestSignature] });
 }
 
 #[test]

@@ -308,7 +308,9 @@ fn a_view_is_written_as_json_with_its_blocks_and_without_what_is_not_there() {
                 } } }
             ] },
             "thread": {
-                "root": { "id": hex(2) }, "reply": { "id": hex(2) }, "mentions": [], "skipped": 0
+                "root": { "id": hex(2), "marker": "root" },
+                "reply": { "id": hex(2), "marker": "root" },
+                "mentions": [], "skipped": 0
             },
             "people": [], "quotes": [], "hashtags": []
         })
