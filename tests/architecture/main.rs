@@ -21,6 +21,32 @@ fn every_package_stands_in_its_layer() {
     assert!(findings.is_empty(), "the layer table is broken:\n  {}", findings.join("\n  "));
 }
 
+/// Addresses that strangers write into events are shown, never fetched: what reads events could
+/// not if it wanted.
+#[test]
+fn l17_what_reads_events_reaches_no_network_through_any_package() {
+    const NETWORK: [&str; 12] = [
+        "tokio",
+        "mio",
+        "socket2",
+        "actix-rt",
+        "async-io",
+        "hyper",
+        "reqwest",
+        "ureq",
+        "tungstenite",
+        "tokio-tungstenite",
+        "rustls",
+        "nipworker-transport-ws",
+    ];
+    let packages = workspace::packages();
+    let pipeline = packages.iter().find(|package| package.name == "nipworker-pipeline").unwrap();
+    assert!(pipeline.reaches.contains("pulldown-cmark"), "{:?}", pipeline.reaches);
+    for name in NETWORK {
+        assert!(!pipeline.reaches.contains(name), "nipworker-pipeline reaches {name}");
+    }
+}
+
 #[test]
 fn generated_code_is_checked_in_and_not_made_by_a_build_script() {
     for package in workspace::packages() {
