@@ -9,6 +9,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bech32::primitives::decode::CheckedHrpstring;
 use nipworker_fuzz::text;
 use nipworker_protocol::{Event, EventLimits, Filter, PackedEvents, RelayMessage, UnsignedEvent};
@@ -61,6 +62,8 @@ fn main() {
     messages(note);
     sessions(note);
     content();
+    tokens();
+    articles();
 }
 
 fn frames(note: &Event) {
@@ -241,5 +244,40 @@ fn content() {
         ),
     ] {
         write("content_blocks", name, text);
+    }
+}
+
+/// The examples of NUT-00: as text, and decoded.
+fn tokens() {
+    for (name, text) in [
+        (
+            "json",
+            "cashuAeyJ0b2tlbiI6W3sibWludCI6Imh0dHBzOi8vODMzMy5zcGFjZTozMzM4IiwicHJvb2ZzIjpbeyJhbW91bnQiOjIsImlkIjoiMDA5YTFmMjkzMjUzZTQxZSIsInNlY3JldCI6IjQwNzkxNWJjMjEyYmU2MWE3N2UzZTZkMmFlYjRjNzI3OTgwYmRhNTFjZDA2YTZhZmMyOWUyODYxNzY4YTc4MzciLCJDIjoiMDJiYzkwOTc5OTdkODFhZmIyY2M3MzQ2YjVlNDM0NWE5MzQ2YmQyYTUwNmViNzk1ODU5OGE3MmYwY2Y4NTE2M2VhIn0seyJhbW91bnQiOjgsImlkIjoiMDA5YTFmMjkzMjUzZTQxZSIsInNlY3JldCI6ImZlMTUxMDkzMTRlNjFkNzc1NmIwZjhlZTBmMjNhNjI0YWNhYTNmNGUwNDJmNjE0MzNjNzI4YzcwNTdiOTMxYmUiLCJDIjoiMDI5ZThlNTA1MGI4OTBhN2Q2YzA5NjhkYjE2YmMxZDVkNWZhMDQwZWExZGUyODRmNmVjNjlkNjEyOTlmNjcxMDU5In1dfV0sInVuaXQiOiJzYXQiLCJtZW1vIjoiVGhhbmsgeW91LiJ9",
+        ),
+        (
+            "cbor",
+            "cashuBo2F0gqJhaUgA_9SLj17PgGFwgaNhYQFhc3hAYWNjMTI0MzVlN2I4NDg0YzNjZjE4NTAxNDkyMThhZjkwZjcxNmE1MmJmNGE1ZWQzNDdlNDhlY2MxM2Y3NzM4OGFjWCECRFODGd5IXVW-07KaZCvuWHk3WrnnpiDhHki6SCQh88-iYWlIAK0mjE0fWCZhcIKjYWECYXN4QDEzMjNkM2Q0NzA3YTU4YWQyZTIzYWRhNGU5ZjFmNDlmNWE1YjRhYzdiNzA4ZWIwZDYxZjczOGY0ODMwN2U4ZWVhY1ghAjRWqhENhLSsdHrr2Cw7AFrKUL9Ffr1XN6RBT6w659lNo2FhAWFzeEA1NmJjYmNiYjdjYzY0MDZiM2ZhNWQ1N2QyMTc0ZjRlZmY4YjQ0MDJiMTc2OTI2ZDNhNTdkM2MzZGNiYjU5ZDU3YWNYIQJzEpxXGeWZN5qXSmJjY8MzxWyvwObQGr5G1YCCgHicY2FtdWh0dHA6Ly9sb2NhbGhvc3Q6MzMzOGF1Y3NhdA",
+        ),
+    ] {
+        write("cashu", name, text);
+        let bytes = URL_SAFE_NO_PAD.decode(&text["cashuA".len()..]).unwrap();
+        write("cashu", &format!("{name}-bytes"), bytes);
+    }
+}
+
+fn articles() {
+    for (name, text) in [
+        (
+            "blocks",
+            "# One\n\nTwo\n---\n\n> a\n> > b\n\n3. c\n4. d\n   - e\n\n```rust\nx\n```\n\n    y\n\n***\n<div>\n</div>\n",
+        ),
+        (
+            "inlines",
+            "*a* **b** `c` [d](https://a.b \"T\") ![e](f) <b> \\* &amp; #tag :x:  \nnostr:npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6\u{1e}emoji\u{1f}x\u{1f}https://a.b/x.png",
+        ),
+        ("references", "[a] [b][c] [![d](e)](f) <https://a.b>\n\n[a]: /x 'y'\n[c]: <z>\n"),
+        ("nested", "> - > - > 1. *a **b *c** d* [e *f](g)*\n> >\n>\n"),
+    ] {
+        write("markdown", name, text);
     }
 }

@@ -109,6 +109,8 @@ short_runs! {
     relay_url,
     kinds,
     relay_session,
+    cashu,
+    markdown,
 }
 
 #[test]

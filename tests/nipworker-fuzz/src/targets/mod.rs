@@ -1,6 +1,7 @@
 //! The targets, one file each.
 
 mod bolt11;
+mod cashu;
 mod content_blocks;
 mod encrypted_text;
 mod event_decode;
@@ -8,6 +9,7 @@ mod filter_json;
 mod flatbuffers;
 mod frame_scan;
 mod kinds;
+mod markdown;
 mod nip19;
 mod relay_session;
 mod relay_url;
@@ -65,6 +67,18 @@ pub const ALL: &[Target] = &[
             "[\"AUTH\",\"c\"]",
             "!lost",
             "!s30",
+        ],
+    },
+    Target {
+        name: "cashu",
+        run: cashu::run,
+        words: &["cashuA", "cashuB", "\"amount\":", "\"proofs\":[", "\"mint\":\"m\"", "=", "\u{1}"],
+    },
+    Target {
+        name: "markdown",
+        run: markdown::run,
+        words: &[
+            "> ", "- ", "1. ", "\n\n", "```", "**", "[", "](", "![", "<b>", "# ", "    ", "\\",
         ],
     },
 ];
