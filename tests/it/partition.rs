@@ -55,7 +55,7 @@ fn config(urls: &[String]) -> ClientConfig {
 
 fn report(client: &NostrClient, url: &str) -> RelayReport {
     let status = client.status();
-    status.relays.into_iter().find(|report| report.url == url).unwrap()
+    status.relays.into_iter().find(|relay| relay.url == url).unwrap().report
 }
 
 struct Reader {

@@ -24,8 +24,8 @@ use nipworker_supervision::{Exit, Recipient, StopReport, SupervisorHandle};
 use nipworker_transport::RelayInformation;
 
 use crate::{
-    ClientConfig, ClientError, ClientStatus, NostrClientBuilder, QueryOptions, StartError,
-    SubscribeOptions, Subscription, SubscriptionsStatus,
+    ClientConfig, ClientError, ClientStatus, NostrClientBuilder, QueryOptions, RelayStatus,
+    StartError, SubscribeOptions, Subscription, SubscriptionsStatus,
     mining::Desk,
     outbox::OutboxKeeper,
     routing::Routing,
@@ -376,14 +376,15 @@ impl NostrClient {
                 *subscriptions.held_back.entry(pipe.name.clone()).or_default() += pipe.held_back();
             }
         }
+        let ingest = pipeline.stats();
         ClientStatus {
             supervisor: self.inner.tree.status(),
-            relays: relays.report(),
+            relays: RelayStatus::join(relays.report(), &ingest),
             unanswered_publishes: relays.unanswered_publishes(),
             outbox: outbox.as_ref().map(|outbox| outbox.status()),
             routing: routing.as_ref().map(|routing| routing.status()),
             subscriptions,
-            ingest: pipeline.stats(),
+            ingest,
             store: held.as_ref().and_then(|held| held.store.stats().ok()),
             verification: held.map(|held| held.verifier.pool().metrics()),
             mining: desk.status(),

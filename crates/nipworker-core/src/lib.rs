@@ -96,11 +96,11 @@ pub use nipworker_mining::{
     JobPhase, Placement, PoolMetrics, Priority, Progress as JobProgress, ThreadMetrics,
 };
 pub use nipworker_pipeline::{
-    DeliveryLimits, IngestStats, Overflow, RefusalKind, RelayNews, Source, SubscriptionStats,
-    content, kinds, pipes,
+    DeliveryLimits, IngestStats, Overflow, RefusalKind, RelayNews, Source, SourceStats,
+    SubscriptionStats, content, kinds, pipes,
 };
 pub use nipworker_relay::routing::RouterCounts;
-pub use nipworker_relay::{AuthState, Consent, LinkState, ReconcileEnd, RelayReport};
+pub use nipworker_relay::{AuthState, Consent, ErrorKind, LinkState, ReconcileEnd, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
 pub use nipworker_store::{EventStore, StoreStats};
 pub use nipworker_supervision::{
@@ -112,7 +112,9 @@ pub use publish::{IMPORT_MAX_EVENTS, PublishOptions};
 pub use remine::{DemandSource, Demanded, RemineResult, Remined};
 pub use report::{PublishReport, PutOutcome, PutStatus, Receipt, ReceiptStatus};
 pub use routing::RoutingStatus;
-pub use status::{ClientStatus, KernelSpeed, KernelStatus, MiningStatus, SubscriptionsStatus};
+pub use status::{
+    ClientStatus, KernelSpeed, KernelStatus, MiningStatus, RelayStatus, SubscriptionsStatus,
+};
 pub use subscription::{QueryOptions, SubscribeOptions, Subscription, SubscriptionEvent};
 pub use sync::{
     SYNCS_AT_ONCE, Sync, SyncDirection, SyncEvent, SyncFailure, SyncHow, SyncOptions, SyncProgress,

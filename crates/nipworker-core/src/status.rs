@@ -1,9 +1,9 @@
 //! How everything is, read from counters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 use nipworker_mining::{PoolMetrics, Progress};
-use nipworker_pipeline::IngestStats;
+use nipworker_pipeline::{IngestStats, SourceStats};
 use nipworker_relay::RelayReport;
 use nipworker_store::StoreStats;
 use nipworker_supervision::TreeStatus;
@@ -16,8 +16,8 @@ use crate::{CheckpointStatus, OutboxStatus, RoutingStatus};
 pub struct ClientStatus {
     /// The supervision tree: states, restarts, last failures, mailboxes, latencies.
     pub supervisor: TreeStatus,
-    /// Each relay.
-    pub relays: Vec<RelayReport>,
+    /// Each relay that is configured or used now.
+    pub relays: Vec<RelayStatus>,
     /// Publishes that at least one relay has not answered.
     pub unanswered_publishes: usize,
     /// Events that must arrive; `None` without a file for them.
@@ -36,6 +36,36 @@ pub struct ClientStatus {
     pub verification: Option<PoolMetrics>,
     /// Mining.
     pub mining: MiningStatus,
+}
+
+/// One relay: what its connection counted, and what became of what came on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RelayStatus {
+    /// The connection. In JSON its fields stand beside `ingest`.
+    #[serde(flatten)]
+    pub report: RelayReport,
+    /// Its events: new ones, copies, and refusals by kind.
+    #[serde(default)]
+    pub ingest: SourceStats,
+}
+
+impl RelayStatus {
+    /// Each report with what the pipeline counted for that relay.
+    pub(crate) fn join(reports: Vec<RelayReport>, ingest: &IngestStats) -> Vec<Self> {
+        let join = |report: RelayReport| {
+            let ingest = ingest.relays.get(&report.url).cloned().unwrap_or_default();
+            Self { report, ingest }
+        };
+        reports.into_iter().map(join).collect()
+    }
+}
+
+impl Deref for RelayStatus {
+    type Target = RelayReport;
+
+    fn deref(&self) -> &RelayReport {
+        &self.report
+    }
 }
 
 /// Open subscriptions, summed up.

@@ -94,6 +94,7 @@ mod backoff;
 mod book;
 mod config;
 mod effect;
+mod error_kind;
 mod limits;
 pub mod outbox;
 mod pages;
@@ -114,6 +115,7 @@ pub use effect::{
     ConnectionId, Delivery, DeliveryId, Effect, Loss, Now, PublishId, Receipt, ReceiptStatus,
     ReconcileId, SignFailure, SignId, SignTemplate,
 };
+pub use error_kind::ErrorKind;
 pub use limits::RelayLimits;
 pub use pages::{MAX_PAGED_EVENTS, PAGE_EVENTS, Pages};
 pub use pool::RelayPool;

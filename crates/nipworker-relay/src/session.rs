@@ -39,8 +39,8 @@ pub(crate) use self::{
     publishes::Outbound, reconcile::Reconciliation, subscriptions::Subscription,
 };
 use crate::{
-    Backoff, ConnectionId, Delivery, DeliveryId, Effect, LinkState, Loss, Now, PublishId,
-    ReconcileEnd, RelayConfig, effect::Out, stats::RelayStats,
+    Backoff, ConnectionId, Delivery, DeliveryId, Effect, ErrorKind, LinkState, Loss, Now,
+    PublishId, ReconcileEnd, RelayConfig, effect::Out, stats::RelayStats,
 };
 
 /// How much longer than the transport's own limit an attempt may take.
@@ -202,7 +202,8 @@ impl RelaySession {
             Ok(()) => self.disconnect(connection, None, out),
             Err(error) if expected => {
                 self.stats.dial_failures.increment();
-                self.fail(now, &error.to_string(), Fault::Lost, out);
+                let kind = ErrorKind::of(error);
+                self.fail(now, kind, &error.to_string(), Fault::Lost, out);
             }
             Err(_) => {}
         }
@@ -229,7 +230,7 @@ impl RelaySession {
             _ => Fault::Lost,
         };
         self.disconnect(connection, None, out);
-        self.fail(now, &error.to_string(), fault, out);
+        self.fail(now, ErrorKind::of(error), &error.to_string(), fault, out);
         self.settle(now, out);
     }
 
@@ -270,7 +271,8 @@ impl RelaySession {
                 self.stats.dial_failures.increment();
                 self.disconnect(connection, None, out);
                 let limit = self.config.connect_timeout.as_millis();
-                self.fail(now, &format!("no connection within {limit} ms"), Fault::Lost, out);
+                let reason = format!("no connection within {limit} ms");
+                self.fail(now, ErrorKind::Timeout, &reason, Fault::Lost, out);
             }
             Link::Waiting { until, .. } if *until <= time => {
                 if self.is_wanted() {
@@ -426,7 +428,7 @@ impl RelaySession {
 
     /// The connection, or the attempt, is over: everything on it is void, and the next attempt is
     /// set.
-    fn fail(&mut self, now: Now, reason: &str, fault: Fault, out: &mut Out) {
+    fn fail(&mut self, now: Now, kind: ErrorKind, reason: &str, fault: Fault, out: &mut Out) {
         let mut reached = false;
         if let Link::Up(up) = &self.link {
             reached = true;
@@ -436,7 +438,7 @@ impl RelaySession {
                 self.backoff.reset();
             }
         }
-        self.stats.set_error(reason);
+        self.stats.failed(kind, reason);
         self.forget_wire();
         self.interrupt_reconciliation(reached, reason, out);
         let until = now.monotonic + self.backoff.next(&mut self.rng);
@@ -481,7 +483,7 @@ impl RelaySession {
             self.disconnect(connection, None, out);
             let silence = self.config.ping_interval + self.config.ping_grace;
             let reason = format!("nothing heard for {} ms", silence.as_millis());
-            self.fail(now, &reason, Fault::Lost, out);
+            self.fail(now, ErrorKind::Timeout, &reason, Fault::Lost, out);
             return;
         }
         if let Some(up) = self.current(connection) {
@@ -499,7 +501,7 @@ impl RelaySession {
             let connection = up.connection;
             self.disconnect(connection, None, out);
             let reason = format!("{MAX_UNWRITTEN_MESSAGES} messages wait: the relay reads nothing");
-            self.fail(now, &reason, Fault::Misbehaved, out);
+            self.fail(now, ErrorKind::Protocol, &reason, Fault::Misbehaved, out);
         }
         if self.delivering.is_none() && !self.outbox.is_empty() {
             let delivery = DeliveryId(out.next_id());

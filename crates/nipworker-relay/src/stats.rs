@@ -1,14 +1,17 @@
 //! What is counted about a relay. Written by its session, read by anybody.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use nipworker_protocol::RelayUrl;
 use serde::{Deserialize, Serialize};
 
-use crate::{AuthProblem, AuthState};
+use crate::{AuthProblem, AuthState, ErrorKind};
 
 /// Longest text of a relay that is kept or handed on, in bytes.
 pub(crate) const MAX_RELAY_TEXT_BYTES: usize = 1024;
@@ -52,6 +55,8 @@ macro_rules! counters {
             pub configured: bool,
             /// Why the last attempt failed or the last connection ended.
             pub last_error: Option<String>,
+            /// How often attempts failed or connections ended, by kind of error.
+            pub errors: BTreeMap<ErrorKind, u64>,
             /// The last text for a person.
             pub last_notice: Option<String>,
             /// Whether the relay knows who we are (NIP-42).
@@ -85,6 +90,7 @@ macro_rules! counters {
                     },
                     configured: self.configured.load(Relaxed),
                     last_error: texts.error.clone(),
+                    errors: texts.errors.clone(),
                     last_notice: texts.notice.clone(),
                     auth: texts.auth,
                     auth_problem: texts.auth_problem,
@@ -216,6 +222,7 @@ impl Counter {
 #[derive(Debug, Clone, Default)]
 struct Texts {
     error: Option<String>,
+    errors: BTreeMap<ErrorKind, u64>,
     notice: Option<String>,
     auth: AuthState,
     auth_problem: Option<AuthProblem>,
@@ -232,6 +239,13 @@ impl RelayStats {
 
     pub(crate) fn set_error(&self, error: &str) {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner).error = Some(cut(error));
+    }
+
+    /// An attempt failed or a connection ended.
+    pub(crate) fn failed(&self, kind: ErrorKind, reason: &str) {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        *texts.errors.entry(kind).or_default() += 1;
+        texts.error = Some(cut(reason));
     }
 
     pub(crate) fn set_auth(&self, state: AuthState, problem: Option<AuthProblem>) {
@@ -269,12 +283,13 @@ mod tests {
         let url = RelayUrl::parse("ws://relay.test").unwrap();
         let stats = RelayStats::default();
         stats.set_state(LinkState::Waiting);
-        stats.set_error("refused");
+        stats.failed(ErrorKind::Refused, "refused");
         stats.events.add(7);
         let report = stats.report(&url);
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<RelayReport>(&json).unwrap(), report);
         assert!(json.contains(r#""state":"waiting""#), "{json}");
+        assert!(json.contains(r#""errors":{"refused":1}"#), "{json}");
         let older: RelayReport = serde_json::from_str(r#"{"url":"ws://relay.test"}"#).unwrap();
         assert_eq!(older.events, 0);
     }

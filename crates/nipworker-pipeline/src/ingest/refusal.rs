@@ -55,6 +55,23 @@ pub enum RefusalKind {
     Expired,
 }
 
+impl RefusalKind {
+    /// Its name, as in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::TooManyTags => "too_many_tags",
+            Self::IdMismatch => "id_mismatch",
+            Self::NotAsked => "not_asked",
+            Self::NoSubscription => "no_subscription",
+            Self::Signature => "signature",
+            Self::Unverifiable => "unverifiable",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl Refusal {
     /// Its kind.
     pub fn kind(&self) -> RefusalKind {

@@ -17,7 +17,8 @@ use super::{
     subscriptions::{Asked, Ended},
 };
 use crate::{
-    AuthProblem, ConnectionId, Delivery, Now, RelayPool, book::Told, effect::Out, stats::cut,
+    AuthProblem, ConnectionId, Delivery, ErrorKind, Now, RelayPool, book::Told, effect::Out,
+    stats::cut,
 };
 
 /// Time over which malformed messages are counted.
@@ -312,7 +313,7 @@ impl RelaySession {
             self.disconnect(connection, None, out);
             let window = BAD_FRAME_WINDOW.as_secs();
             let reason = format!("more than {limit} malformed messages within {window} s");
-            self.fail(now, &reason, Fault::Misbehaved, out);
+            self.fail(now, ErrorKind::Protocol, &reason, Fault::Misbehaved, out);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nipworker_core::{
-    ClientStatus, LinkState, OutboxStatus, PoolMetrics, RelayReport, RoutingStatus,
+    AuthState, ClientStatus, LinkState, OutboxStatus, PoolMetrics, RelayStatus, RoutingStatus,
 };
 
 use super::{
@@ -173,7 +173,7 @@ fn outbox_line(outbox: &OutboxStatus) -> String {
     line
 }
 
-fn relay_line(relay: &RelayReport) -> String {
+fn relay_line(relay: &RelayStatus) -> String {
     let state = match relay.state {
         LinkState::Idle => "idle",
         LinkState::Connecting => "connecting",
@@ -184,10 +184,49 @@ fn relay_line(relay: &RelayReport) -> String {
         "relay {}: {state}, {} attempts, {} connections, {} events, {} bad frames",
         relay.url, relay.dials, relay.connects, relay.events, relay.bad_frames
     );
+    let ingest = &relay.ingest;
+    if ingest.duplicates > 0 {
+        line.push_str(&format!(", {} duplicates", ingest.duplicates));
+    }
+    for (what, counts) in [
+        ("refused", by_name(ingest.refused.iter().map(|(kind, count)| (kind.name(), *count)))),
+        ("errors", by_name(relay.errors.iter().map(|(kind, count)| (kind.name(), *count)))),
+    ] {
+        if !counts.is_empty() {
+            line.push_str(&format!(", {what}: {counts}"));
+        }
+    }
+    if let Some(state) = auth_words(relay) {
+        line.push_str(&format!(", {state}"));
+    }
     if let Some(error) = &relay.last_error {
         line.push_str(&format!(", last error: {error}"));
     }
     line
+}
+
+/// `3 signature 1 too_large`.
+fn by_name(counts: impl Iterator<Item = (&'static str, u64)>) -> String {
+    let counts: Vec<String> = counts
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    counts.join(" ")
+}
+
+/// Whether the relay knows who we are, where it asked.
+fn auth_words(relay: &RelayStatus) -> Option<String> {
+    let state = match relay.auth {
+        AuthState::Declined => "asks who we are and may not know",
+        AuthState::UnderWay => "is being told who we are",
+        AuthState::Authenticated => "knows who we are",
+        AuthState::Failed => "does not know who we are",
+        _ => return None,
+    };
+    Some(match relay.auth_problem {
+        Some(problem) => format!("{state} ({problem})"),
+        None => state.to_owned(),
+    })
 }
 
 fn mining_lines(engine: &ClientStatus) -> Vec<String> {
@@ -230,5 +269,27 @@ fn cpus(pool: &PoolMetrics) -> String {
         [] => "any CPU".to_owned(),
         [one] => format!("CPU {one}"),
         many => format!("CPUs {}", many.join(",")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_told_of_in_one_line_with_what_it_did_wrong() {
+        let json = r#"{"url":"wss://r.test","state":"waiting","dials":4,"connects":2,"events":9,
+            "errors":{"dns":1,"timeout":2},"auth":"failed","auth_problem":"no_signer",
+            "last_error":"cannot resolve",
+            "ingest":{"received":9,"fresh":1,"duplicates":5,"refused":{"signature":3}}}"#;
+        let relay: RelayStatus = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            relay_line(&relay),
+            "relay wss://r.test: waiting to connect again, 4 attempts, 2 connections, 9 events, 0 \
+             bad frames, 5 duplicates, refused: 3 signature, errors: 1 dns 2 timeout, does not know \
+             who we are (there is no signer), last error: cannot resolve"
+        );
+        let quiet: RelayStatus = serde_json::from_str(r#"{"url":"wss://r.test"}"#).unwrap();
+        assert!(relay_line(&quiet).ends_with("0 bad frames"));
     }
 }

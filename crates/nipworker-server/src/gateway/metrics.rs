@@ -7,7 +7,9 @@
 //! * `worker_*{worker}`: supervision: up, restarts, panics, hangs, handled and failed messages,
 //!   handler times (`quantile` 0.5 and 0.99), hung threads;
 //! * `mailbox_*{worker}`: depth, high water, capacity, refused messages, dead letters;
-//! * `relay_*{relay}`: upstream relays; `ingest_*`: what came in and why it was refused;
+//! * `relay_*{relay}`: upstream relays that are configured or used now, at most
+//!   `engine.connections.max_relays`, with `reason` or `kind` where there are several;
+//! * `ingest_*`: what came in and why it was refused;
 //! * `store_*`, `subscriptions_*`, `unanswered_publishes`;
 //! * `routing_*`: relay lists, where `engine.routing.mode` is on;
 //! * `outbox_*`: events that are published durably, where `engine.outbox.file` names a file;
@@ -20,8 +22,8 @@ use std::fmt;
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use nipworker_core::{
-    ChildStatus, JobProgress, LinkState, MiningStatus, OutboxStatus, PoolMetrics, RelayReport,
-    RouterCounts, RoutingStatus, State, ThreadMetrics, outbox::OutboxCounts,
+    AuthState, ChildStatus, JobProgress, LinkState, MiningStatus, OutboxStatus, PoolMetrics,
+    RelayStatus, RouterCounts, RoutingStatus, State, ThreadMetrics, outbox::OutboxCounts,
 };
 use prometheus_client::{
     collector::Collector,
@@ -120,8 +122,8 @@ fn supervision(page: &mut Page<'_>, workers: &[&ChildStatus]) -> fmt::Result {
     )
 }
 
-fn relays(page: &mut Page<'_>, relays: &[RelayReport]) -> fmt::Result {
-    let each = |value: fn(&RelayReport) -> u64| -> Vec<_> {
+fn relays(page: &mut Page<'_>, relays: &[RelayStatus]) -> fmt::Result {
+    let each = |value: fn(&RelayStatus) -> u64| -> Vec<_> {
         relays.iter().map(|relay| ([("relay", relay.url.as_str())], value(relay))).collect()
     };
     page.gauges(
@@ -142,7 +144,51 @@ fn relays(page: &mut Page<'_>, relays: &[RelayReport]) -> fmt::Result {
         "relay_eose_milliseconds",
         "time of the last answered subscription to its end of stored events",
         &each(|r| r.eose_latency_ms),
+    )?;
+    relay_sources(page, relays)?;
+    for (name, help, value) in RELAY_COUNTERS {
+        page.counters(name, help, &each(value))?;
+    }
+    page.gauges("relay_places", "subscriptions it takes at once", &each(|r| r.places))?;
+    page.gauges(
+        "relay_authenticated",
+        "whether it knows who we are (NIP-42)",
+        &each(|r| u64::from(r.auth == AuthState::Authenticated)),
     )
+}
+
+/// Name, help, value.
+type RelayCounter = (&'static str, &'static str, fn(&RelayStatus) -> u64);
+
+const RELAY_COUNTERS: [RelayCounter; 12] = [
+    ("relay_duplicates", "copies of events that were known", |r| r.ingest.duplicates),
+    ("relay_unasked_events", "events for subscriptions that are not open", |r| r.unasked_events),
+    ("relay_auth_challenges", "challenges that came (NIP-42)", |r| r.auth_challenges),
+    ("relay_auths_accepted", "authentications it accepted", |r| r.auths_accepted),
+    ("relay_auth_failures", "authentications that failed", |r| r.auth_failures),
+    ("relay_auth_resent", "what was sent again after authentication", |r| r.auth_resent),
+    ("relay_documents", "information documents fetched (NIP-11)", |r| r.documents),
+    ("relay_document_failures", "of which fetching failed", |r| r.document_failures),
+    ("relay_shared_reqs", "REQs that carried several subscriptions", |r| r.shared_reqs),
+    ("relay_pages", "further pages of stored events asked for", |r| r.pages),
+    ("relay_too_long", "subscriptions and events longer than it takes", |r| r.too_long),
+    ("relay_stale", "connections given up for silence", |r| r.stale),
+];
+
+/// What was refused of each relay, and how its connections failed.
+fn relay_sources(page: &mut Page<'_>, relays: &[RelayStatus]) -> fmt::Result {
+    let (mut refused, mut errors) = (Vec::new(), Vec::new());
+    for relay in relays {
+        let url = relay.url.as_str();
+        for (reason, count) in &relay.ingest.refused {
+            refused.push(([("relay", url), ("reason", reason.name())], *count));
+        }
+        for (kind, count) in &relay.errors {
+            errors.push(([("relay", url), ("kind", kind.name())], *count));
+        }
+    }
+    page.counters("relay_refused", "what came from it and was refused, by reason", &refused)?;
+    page.counters("relay_errors", "failed attempts and ended connections, by kind", &errors)
 }
 
 fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
@@ -151,15 +197,8 @@ fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
     page.counter("ingest_received", "texts that came in", total.received)?;
     page.counter("ingest_fresh", "events that were new and genuine", total.fresh)?;
     page.counter("ingest_duplicates", "copies of verified events", total.duplicates)?;
-    let refused: Vec<_> = total
-        .refused
-        .iter()
-        .map(|(kind, count)| {
-            // The name as it stands in the status.
-            let kind = serde_json::to_value(kind).unwrap_or_default();
-            ([("reason", kind.as_str().unwrap_or("other").to_owned())], *count)
-        })
-        .collect();
+    let refused: Vec<_> =
+        total.refused.iter().map(|(kind, count)| ([("reason", kind.name())], *count)).collect();
     page.counters("ingest_refused", "what was refused, by reason", &refused)?;
     if let Some(store) = &engine.store {
         page.gauge("store_events", "events that are kept", store.events as f64)?;

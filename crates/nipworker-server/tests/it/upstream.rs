@@ -88,6 +88,37 @@ fn a_subscription_gets_what_relays_have_and_what_comes_to_them_later() {
 }
 
 #[test]
+fn metrics_and_status_say_what_each_relay_did() {
+    let relay = Daemon::start();
+    let old = note("old");
+    assert_eq!(http::post(&relay.url("/api/v1/events"), old.to_json()).status, 200);
+    let gateway = behind(&relay);
+    let url = format!("ws://{}", relay.address());
+    // Twice the same: the second time everything is known.
+    for _ in 0..2 {
+        let found = http::post(&gateway.url("/api/v1/query"), r#"{"kinds":[1]}"#).json();
+        assert_eq!(found.as_array().unwrap().len(), 1);
+    }
+    relay.stop();
+    let refused = eventually("dialling in vain is counted", || {
+        let text = http::get(&gateway.url("/metrics")).text;
+        let errors = format!("nipworker_relay_errors_total{{relay=\"{url}\",kind=\"refused\"}}");
+        text.contains(&errors).then_some(text)
+    });
+    for sample in [
+        format!("nipworker_relay_duplicates_total{{relay=\"{url}\"}} 1"),
+        format!("nipworker_relay_auth_challenges_total{{relay=\"{url}\"}} 0"),
+        format!("nipworker_relay_authenticated{{relay=\"{url}\"}} 0"),
+    ] {
+        assert!(refused.contains(&sample), "no {sample} in\n{refused}");
+    }
+    let status = http::get(&gateway.url("/api/v1/status")).json();
+    let told = &status["engine"]["relays"][0];
+    assert_eq!((&told["url"], &told["ingest"]["fresh"]), (&json!(url), &json!(1)), "{told}");
+    assert!(told["errors"]["refused"].as_u64() >= Some(1), "{told}");
+}
+
+#[test]
 fn one_shot_commands_use_the_relays_of_the_command_line() {
     let relay = Daemon::start();
     let url = format!("ws://{}", relay.address());
