@@ -1,14 +1,15 @@
-//! Twenty relays, each with a bad habit and some with several: every subscription gets all that
-//! they serve in the end, nothing else, and each deed is counted at the relay that did it.
+//! As many relays as there are bad habits, each with another one and some with several: every subscription gets
+//! all that they serve in the end, nothing else, and each deed is counted at the relay that did it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::{StreamExt, future::join_all};
 use nipworker_core::{
-    ClientConfig, NostrClient, Subscription, SubscriptionEvent,
+    ClientConfig, NostrClient, ReconcileEnd, Subscription, SubscriptionEvent, SyncHow, SyncOptions,
     protocol::{Event, EventId, Filter, RelayUrl},
     supervision::NodeStatus,
 };
@@ -130,8 +131,10 @@ async fn cast(chance: &mut SmallRng, props: &Props) -> Vec<Staged> {
     for habit in habits {
         let mut of_one = vec![habit];
         let second = *Habit::ALL.choose(chance).unwrap();
-        // One that passes hides another one that passes.
-        if chance.random_bool(0.6) && second != habit && !second.passes() {
+        // One that passes hides another one that passes. What is read instead of a reconciliation
+        // is not to be hidden either.
+        let hides = second.passes() || [habit, second].contains(&Habit::NegNotice);
+        if chance.random_bool(0.6) && second != habit && !hides {
             of_one.push(second);
         }
         relays.push(Staged::start(of_one, props.clone(), chance.random()).await);
@@ -159,6 +162,20 @@ fn books(client: &NostrClient, relay: &Staged) -> (serde_json::Value, serde_json
     (report.unwrap(), status["ingest"]["relays"][url].clone())
 }
 
+/// A relay that answers NIP-77 with a text for people is read page by page instead.
+async fn sync_falls_back(client: &NostrClient, relay: &Staged, author: &Author) {
+    let relays = Some(vec![relay.url().parse().unwrap()]);
+    let options = SyncOptions { relays, ..SyncOptions::default() };
+    let filter = Filter::new().authors([author.key()]).kinds([1]);
+    let stored = relay.events().iter().filter(|event| filter.matches(event)).count() as u64;
+    let sync = client.sync(filter, options).unwrap();
+    let report = within("a sync", PATIENCE, sync.reports()).await.remove(0);
+    assert_eq!(report.how, SyncHow::Req, "{report:?}");
+    let why = report.fell_back.as_ref().map(|(end, _)| *end);
+    assert_eq!(why, Some(ReconcileEnd::Notice), "{report:?}");
+    assert!(report.is_complete() && report.fetched >= stored, "{stored} stored, {report:?}");
+}
+
 /// The first deed that is not counted, in words.
 fn uncounted(client: &NostrClient, relay: &Staged) -> Option<String> {
     let (report, ingest) = books(client, relay);
@@ -179,7 +196,7 @@ fn uncounted(client: &NostrClient, relay: &Staged) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_bad_relays_silence_no_subscription_and_smuggle_nothing_in() {
+async fn relays_of_every_bad_habit_silence_no_subscription_and_smuggle_nothing_in() {
     let _turn = turn::beside_others().await;
     let seed = std::env::var("NIPWORKER_CHURN_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().expect("a number"));
@@ -215,7 +232,8 @@ async fn twenty_bad_relays_silence_no_subscription_and_smuggle_nothing_in() {
         good.push(early);
     }
 
-    let client = NostrClient::new(config(&relays)).await.unwrap();
+    let me = Arc::new(Author::new().signer());
+    let client = NostrClient::builder().config(config(&relays)).signer(me).build().await.unwrap();
     let wanted = [
         vec![Filter::new().authors([alice.key()]).kinds([1])],
         vec![Filter::new().authors([alice.key()]).kinds([7])],
@@ -228,12 +246,16 @@ async fn twenty_bad_relays_silence_no_subscription_and_smuggle_nothing_in() {
     join_all(readers.iter_mut().map(|reader| reader.reads("stored events", &good))).await;
     let stored_after = start.elapsed();
 
-    // Live: a bit at a time, while connections still come and go.
+    // Live: a bit at a time, while connections still come and go, and beside a sync.
     let live = make(STORED, LIVE);
-    for few in live.chunks(5) {
-        spread(few, &relays, &mut chance);
-        tokio::time::sleep(Duration::from_millis(chance.random_range(0..40))).await;
-    }
+    let publish = async {
+        for few in live.chunks(5) {
+            spread(few, &relays, &mut chance);
+            tokio::time::sleep(Duration::from_millis(chance.random_range(0..40))).await;
+        }
+    };
+    let plain = relays.iter().find(|relay| relay.habits() == [Habit::NegNotice]).unwrap();
+    tokio::join!(publish, sync_falls_back(&client, plain, &alice));
     good.extend(live);
     join_all(readers.iter_mut().map(|reader| reader.reads("live events", &good))).await;
     let live_after = start.elapsed();

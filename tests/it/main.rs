@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod auth;
 mod chaos;
 mod churn;
 mod cycles;

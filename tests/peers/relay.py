@@ -1,6 +1,6 @@
 """A relay by rust-nostr (`LocalRelay`), for tests: it shares no line with nipworker.
 
-    python relay.py --port N [--refuse REASON] [--min-pow BITS]
+    python relay.py --port N [--refuse REASON] [--min-pow BITS] [--auth]
 
 Prints one JSON line `{"ready": "ws://…"}` once it listens, and ends when its standard input ends,
 so that it never outlives the test that started it. It keeps its events in memory only.
@@ -13,6 +13,8 @@ import sys
 
 from nostr_sdk import (
     LocalRelayBuilder,
+    LocalRelayBuilderNip42,
+    LocalRelayBuilderNip42Mode,
     RateLimit,
     WritePolicy,
     WritePolicyResult,
@@ -36,6 +38,7 @@ async def main():
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--refuse")
     arguments.add_argument("--min-pow", type=int)
+    arguments.add_argument("--auth", action="store_true", help="serve only whom it knows (NIP-42)")
     options = arguments.parse_args()
 
     loop = asyncio.get_running_loop()
@@ -52,6 +55,8 @@ async def main():
         builder = builder.write_policy(Refuse(options.refuse))
     if options.min_pow is not None:
         builder = builder.min_pow(options.min_pow)
+    if options.auth:
+        builder = builder.nip42(LocalRelayBuilderNip42(mode=LocalRelayBuilderNip42Mode.BOTH))
     relay = builder.build()
     await relay.run()
     print(json.dumps({"ready": str(await relay.url())}), flush=True)

@@ -33,7 +33,7 @@ const READY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 enum Make {
     /// rust-nostr's LocalRelay; its events are gone when it ends.
-    LocalRelay { refuse: Option<String>, min_pow: u8 },
+    LocalRelay { refuse: Option<String>, min_pow: u8, auth: bool },
     /// nostr-rs-relay; its events are in a SQLite file.
     NostrRsRelay { folder: TempDir },
 }
@@ -52,7 +52,7 @@ impl Relay {
     /// # Panics
     /// When it is not installed or does not start.
     pub async fn local() -> Self {
-        Self::begin(Make::LocalRelay { refuse: None, min_pow: 0 }).await
+        Self::begin(Make::LocalRelay { refuse: None, min_pow: 0, auth: false }).await
     }
 
     /// rust-nostr's `LocalRelay` with a policy that refuses every event.
@@ -60,7 +60,8 @@ impl Relay {
     /// # Panics
     /// When it is not installed or does not start.
     pub async fn local_refusing(reason: &str) -> Self {
-        Self::begin(Make::LocalRelay { refuse: Some(reason.to_owned()), min_pow: 0 }).await
+        let refuse = Some(reason.to_owned());
+        Self::begin(Make::LocalRelay { refuse, min_pow: 0, auth: false }).await
     }
 
     /// rust-nostr's `LocalRelay`, which takes events whose ids begin with so many zero bits.
@@ -68,7 +69,15 @@ impl Relay {
     /// # Panics
     /// When it is not installed or does not start.
     pub async fn local_with_pow(bits: u8) -> Self {
-        Self::begin(Make::LocalRelay { refuse: None, min_pow: bits }).await
+        Self::begin(Make::LocalRelay { refuse: None, min_pow: bits, auth: false }).await
+    }
+
+    /// rust-nostr's `LocalRelay`, which serves only those who authenticated (NIP-42).
+    ///
+    /// # Panics
+    /// When it is not installed or does not start.
+    pub async fn local_for_known() -> Self {
+        Self::begin(Make::LocalRelay { refuse: None, min_pow: 0, auth: true }).await
     }
 
     /// `nostr-rs-relay`, which takes everything that is valid.
@@ -123,7 +132,7 @@ impl Relay {
     pub async fn start(&mut self) {
         assert!(self.process.is_none(), "the relay runs already");
         let command = match &self.make {
-            Make::LocalRelay { refuse, min_pow } => {
+            Make::LocalRelay { refuse, min_pow, auth } => {
                 let mut command = Command::new(peer("venv/bin/python"));
                 command.arg(script("relay.py")).args(["--port", &self.port.to_string()]);
                 if let Some(reason) = refuse {
@@ -131,6 +140,9 @@ impl Relay {
                 }
                 if *min_pow > 0 {
                     command.args(["--min-pow", &min_pow.to_string()]);
+                }
+                if *auth {
+                    command.arg("--auth");
                 }
                 command
             }

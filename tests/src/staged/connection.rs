@@ -7,6 +7,7 @@ use futures::{
     stream::{SplitSink, SplitStream},
 };
 use nipworker_protocol::{ClientMessage, Event, EventLimits, Filter};
+use nipworker_signer::verify_event;
 use rand::{Rng, rngs::SmallRng};
 use serde_json::{Value, json};
 use tokio::{
@@ -53,6 +54,10 @@ pub(super) async fn serve(mut socket: TcpStream, stage: Arc<Stage>) {
         sink,
         open: BTreeMap::new(),
         unanswered: Vec::new(),
+        unheard: Vec::new(),
+        challenges: Vec::new(),
+        is_known: false,
+        was_late: false,
         live,
     };
     // The end of a connection is no news to a relay.
@@ -72,6 +77,14 @@ struct Connection {
     open: BTreeMap<String, Vec<Filter>>,
     /// REQs that came while it stalled.
     unanswered: Vec<(String, Vec<Filter>)>,
+    /// Authentications that came while it stalled.
+    unheard: Vec<Event>,
+    /// What it asked to know who is there (NIP-42).
+    challenges: Vec<String>,
+    /// It knows who is there.
+    is_known: bool,
+    /// It asked after it had answered.
+    was_late: bool,
     live: broadcast::Receiver<Arc<Event>>,
 }
 
@@ -109,6 +122,9 @@ impl Connection {
         match message {
             ClientMessage::Req { subscription, filters } => {
                 self.stall(stream).await?;
+                for event in std::mem::take(&mut self.unheard) {
+                    self.recognise(&event).await?;
+                }
                 self.answer(subscription, filters).await
             }
             ClientMessage::Close { subscription } => {
@@ -116,11 +132,18 @@ impl Connection {
                 Ok(())
             }
             ClientMessage::Event(json) => {
-                let event = Event::from_json(json.get().as_bytes(), &EventLimits::default());
-                let Ok(event) = event else { return Ok(()) };
+                let Some(event) = event_of(json.get()) else { return Ok(()) };
                 let id = event.id;
                 self.stage.take(event);
                 self.say(&json!(["OK", id, true, ""])).await
+            }
+            ClientMessage::Auth(json) => match event_of(json.get()) {
+                Some(event) => self.recognise(&event).await,
+                None => Ok(()),
+            },
+            ClientMessage::NegOpen { .. } if self.stage.has(Habit::NegNotice) => {
+                self.stage.did(Habit::NegNotice);
+                self.say(&json!(["NOTICE", "error: unknown command NEG-OPEN"])).await
             }
             _ => Ok(()),
         }
@@ -142,14 +165,14 @@ impl Connection {
                 () = &mut pause => return Ok(()),
                 message = stream.next() => match message {
                     // What was asked meanwhile goes under, as with any relay that is overloaded,
-                    // but for further questions: those are answered when the time is over.
-                    Some(Ok(Message::Text(text))) => {
-                        if let Ok(ClientMessage::Req { subscription, filters }) =
-                            ClientMessage::parse(text.as_str())
-                        {
+                    // but for further questions and names: those are answered when the time is over.
+                    Some(Ok(Message::Text(text))) => match ClientMessage::parse(text.as_str()) {
+                        Ok(ClientMessage::Req { subscription, filters }) => {
                             self.unanswered.push((subscription, filters));
                         }
-                    }
+                        Ok(ClientMessage::Auth(json)) => self.unheard.extend(event_of(json.get())),
+                        _ => {}
+                    },
                     // The answer to a ping waits in the sink until it is flushed.
                     Some(Ok(_)) => self.sink.flush().await.map_err(|_| Over)?,
                     Some(Err(_)) | None => return Err(Over),
@@ -158,7 +181,39 @@ impl Connection {
         }
     }
 
+    /// Asks who is there, and ends a subscription until it knows.
+    async fn demand(&mut self, subscription: &str) -> Result<(), Over> {
+        let challenge = self.chance.random::<u64>().to_string();
+        self.say(&json!(["AUTH", challenge])).await?;
+        self.challenges.push(challenge);
+        self.is_known = false;
+        self.open.remove(subscription);
+        self.say(&json!(["CLOSED", subscription, "auth-required: who are you?"])).await
+    }
+
+    /// Hears who is there.
+    async fn recognise(&mut self, event: &Event) -> Result<(), Over> {
+        let asked = event.tags.iter().any(|tag| {
+            tag.0.first().is_some_and(|name| name == "challenge")
+                && tag.0.get(1).is_some_and(|answer| self.challenges.last() == Some(answer))
+        });
+        let is_right = asked && event.kind == 22_242 && verify_event(event.clone()).is_ok();
+        self.is_known |= is_right;
+        if is_right && self.stage.has(Habit::AuthFirst) {
+            self.stage.did(Habit::AuthFirst);
+        }
+        self.say(&json!(["OK", event.id, is_right, ""])).await
+    }
+
     async fn answer(&mut self, subscription: String, filters: Vec<Filter>) -> Result<(), Over> {
+        let asks = self.stage.has(Habit::AuthFirst) || !self.challenges.is_empty();
+        if asks && !self.is_known {
+            if self.challenges.is_empty() {
+                return self.demand(&subscription).await;
+            }
+            let refusal = "auth-required: who are you?";
+            return self.say(&json!(["CLOSED", subscription, refusal])).await;
+        }
         if self.is_bad && !self.was_limited && self.stage.has(Habit::RateLimits) {
             self.say(&json!(["CLOSED", subscription, "rate-limited: slow down"])).await?;
             self.stage.did(Habit::RateLimits);
@@ -197,9 +252,9 @@ impl Connection {
                 self.stage.did(Habit::EoseTwice);
             }
         }
-        if self.stage.has(Habit::AuthLate) {
-            let challenge: u64 = self.chance.random();
-            self.say(&json!(["AUTH", challenge.to_string()])).await?;
+        if self.stage.has(Habit::AuthLate) && !self.was_late {
+            self.was_late = true;
+            self.demand(subscription).await?;
             self.stage.did(Habit::AuthLate);
         }
         Ok(())
@@ -303,4 +358,8 @@ impl Connection {
     async fn say(&mut self, frame: &Value) -> Result<(), Over> {
         self.sink.send(Message::text(frame.to_string())).await.map_err(|_| Over)
     }
+}
+
+fn event_of(json: &str) -> Option<Event> {
+    Event::from_json(json.as_bytes(), &EventLimits::default()).ok()
 }

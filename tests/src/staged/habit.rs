@@ -14,8 +14,12 @@ pub enum Habit {
     Stalls,
     /// Neither reads nor writes any more, and does not end the connection.
     Vanishes,
-    /// Demands authentication after it has answered.
+    /// Serves only whom it knows, and asks when somebody wants something (NIP-42).
+    AuthFirst,
+    /// Demands authentication after it has answered, and ends the subscription until then.
     AuthLate,
+    /// Answers reconciliations (NIP-77) with a text for people.
+    NegNotice,
     /// Sends what is no message.
     Garbage,
     /// Sends events of a megabyte.
@@ -52,11 +56,13 @@ pub enum Habit {
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Closes,
         Self::Stalls,
         Self::Vanishes,
+        Self::AuthFirst,
         Self::AuthLate,
+        Self::NegNotice,
         Self::Garbage,
         Self::Huge,
         Self::OffFilter,
@@ -98,8 +104,8 @@ impl Habit {
             Self::Closes => told("disconnects"),
             Self::Stalls | Self::NeverEose => told("eose_missed"),
             Self::Vanishes | Self::SlowLoris => told("stale"),
-            // A client that knows NIP-42 counts it as what it is.
-            Self::AuthLate => told("unknown_frames") + told("auth_challenges"),
+            Self::AuthFirst => told("auths_accepted"),
+            Self::AuthLate => told("auth_challenges"),
             Self::Garbage | Self::Binary | Self::InvalidUtf8 => told("bad_frames"),
             Self::Huge => refused("too_large"),
             Self::OffFilter => refused("not_asked"),
@@ -114,7 +120,7 @@ impl Habit {
             Self::Duplicates => duplicates,
             Self::EoseTwice => told("repeated_eoses"),
             Self::RateLimits => told("closed"),
-            Self::Notices => told("notices"),
+            Self::Notices | Self::NegNotice => told("notices"),
             Self::Future => return None,
         })
     }
