@@ -57,6 +57,11 @@ impl RelayPool {
     /// Events in one [`Delivery::Events`] at most.
     pub const EVENTS_PER_BATCH: usize = 256;
 
+    /// Events in the first [`Delivery::Events`] of a subscription that is asked, at most; each
+    /// further one may have twice as many. A batch is checked and stored as a whole before its
+    /// first event reaches a reader, so the first one is small.
+    pub const FIRST_BATCH_EVENTS: usize = 8;
+
     /// Takes over `book` and begins to connect to everything that it asks for. `seed` decides the
     /// jitter.
     pub fn new(

@@ -28,7 +28,14 @@ const NOTICES_PER_BATCH: usize = 8;
 
 /// Events that came in a row, by subscription.
 #[derive(Default)]
-struct Runs(Vec<(Arc<str>, Vec<String>)>);
+struct Runs(Vec<Run>);
+
+struct Run {
+    subscription: Arc<str>,
+    events: Vec<String>,
+    /// Events with which they are handed on.
+    full: usize,
+}
 
 impl RelaySession {
     pub(crate) fn received(
@@ -145,21 +152,27 @@ impl RelaySession {
     }
 
     fn add_to_run(&mut self, now: Now, runs: &mut Runs, rider: &Arc<str>, event: String) {
-        match runs.0.iter_mut().find(|(name, _)| name == rider) {
-            Some((_, events)) => {
-                events.push(event);
-                if events.len() >= RelayPool::EVENTS_PER_BATCH {
-                    let events = std::mem::take(events);
-                    self.end_run(now, Arc::clone(rider), events);
-                }
+        let at = runs.0.iter().position(|run| run.subscription == *rider).unwrap_or_else(|| {
+            let full = self.subscriptions.get(rider).map(|entry| entry.next_batch);
+            let full = full.unwrap_or(RelayPool::EVENTS_PER_BATCH);
+            runs.0.push(Run { subscription: Arc::clone(rider), events: Vec::new(), full });
+            runs.0.len() - 1
+        });
+        let run = &mut runs.0[at];
+        run.events.push(event);
+        if run.events.len() >= run.full {
+            run.full = run.full.saturating_mul(2).min(RelayPool::EVENTS_PER_BATCH);
+            if let Some(entry) = self.subscriptions.get_mut(rider) {
+                entry.next_batch = run.full;
             }
-            None => runs.0.push((Arc::clone(rider), vec![event])),
+            let events = std::mem::take(&mut run.events);
+            self.end_run(now, Arc::clone(rider), events);
         }
     }
 
     fn end_runs(&mut self, now: Now, runs: &mut Runs) {
-        for (subscription, events) in std::mem::take(&mut runs.0) {
-            self.end_run(now, subscription, events);
+        for run in std::mem::take(&mut runs.0) {
+            self.end_run(now, run.subscription, run.events);
         }
     }
 

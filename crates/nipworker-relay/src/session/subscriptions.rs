@@ -10,7 +10,7 @@ use super::{
     places::Waiting,
 };
 use crate::{
-    AuthProblem, AuthState, Delivery, Now,
+    AuthProblem, AuthState, Delivery, Now, RelayPool,
     book::{BookedPart, BookedRequest, Told},
     effect::{Out, Progress, Step},
     resume_filters,
@@ -37,6 +37,8 @@ pub(crate) struct Subscription {
     is_held: bool,
     /// The relay ended a REQ that it shared with others, maybe because of its filters.
     pub(super) is_alone: bool,
+    /// Events of the next batch at most. It begins with [`RelayPool::FIRST_BATCH_EVENTS`].
+    pub(super) next_batch: usize,
     pub(super) asked: Asked,
 }
 
@@ -86,6 +88,7 @@ impl Subscription {
             safe_anchor: part.anchor,
             is_held: false,
             is_alone: false,
+            next_batch: RelayPool::FIRST_BATCH_EVENTS,
             asked: Asked::No,
         }
     }
@@ -113,6 +116,7 @@ impl Subscription {
     /// It is asked now; the REQs follow.
     pub(super) fn begin(&mut self, now: Now, authenticated: u32) {
         self.is_held = false;
+        self.next_batch = RelayPool::FIRST_BATCH_EVENTS;
         let at = now.monotonic;
         self.asked = Asked::Open { wires: Vec::new(), missing: 0, at, newest: None, authenticated };
     }
