@@ -2,7 +2,6 @@
 
 use std::{hint::black_box, time::Duration};
 
-use futures::executor::block_on;
 use nipworker_benches::{
     Contender, figures_by_round, median, median_ratio, process_cpu, thread_cpu,
 };
@@ -104,11 +103,12 @@ fn take_in<'f>(
 /// The whole way, with so many threads that check signatures; the CPU time of the process.
 fn ours(frames: &[String], threads: usize, utilisation: &mut Vec<f64>) -> Duration {
     let (pipeline, verifier) = (Pipeline::default(), Verifier::new(Some(threads)).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let begin = process_cpu();
     let mut under_way = std::collections::VecDeque::new();
     let mut done = 0;
     let mut settle = |(ingest, verdicts): (_, nipworker_signer::VerifyFuture)| {
-        let verdicts = block_on(verdicts).unwrap().into_iter().map(Verdict::from);
+        let verdicts = runtime.block_on(verdicts).unwrap().into_iter().map(Verdict::from);
         let accepted = pipeline.accept(ingest, &verdicts.collect::<Vec<_>>(), 0).unwrap();
         for genuine in &accepted.genuine {
             pipeline.remember(genuine);
@@ -116,7 +116,7 @@ fn ours(frames: &[String], threads: usize, utilisation: &mut Vec<f64>) -> Durati
         done += accepted.genuine.len();
     };
     for ingest in take_in(&pipeline, frames, false) {
-        let items = ingest.to_verify.iter().map(|it| SignedId::from(&it.event)).collect();
+        let items = ingest.to_verify.iter().map(|it| SignedId::from(it.view())).collect();
         let verdicts = verifier.verify(items);
         under_way.push_back((ingest, verdicts));
         if under_way.len() >= AHEAD {

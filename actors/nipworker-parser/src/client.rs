@@ -87,7 +87,7 @@ pub(crate) async fn publish(
         return Err(failed(FailureCode::Worker, "the event got lost in the checks", false));
     };
     if kept(outcome.status).is_news(genuine.is_known) {
-        shared.hub.publish(&genuine.event);
+        shared.hub.publish(&genuine.unpack());
     }
     let is_sent =
         matches!(outcome.status, PutStatus::Stored | PutStatus::Duplicate | PutStatus::Ephemeral);
@@ -132,7 +132,7 @@ async fn import_chunk(shared: &Shared, texts: &[String]) -> Result<Vec<PutOutcom
     }
     for (genuine, outcome) in accepted.genuine.iter().zip(stored) {
         if kept(outcome.status).is_news(genuine.is_known) {
-            shared.hub.publish(&genuine.event);
+            shared.hub.publish(&genuine.unpack());
         }
         let copied = match outcome.status {
             PutStatus::Stored => PutStatus::Duplicate,

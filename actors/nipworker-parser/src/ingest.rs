@@ -70,8 +70,8 @@ pub(crate) async fn take(
                 Err(_) => Kept::Unknown,
             };
             tally.stored += u64::from(kept == Kept::Stored);
-            if kept.is_delivered(&genuine.event, &filters) {
-                deliver(shared, &subscription, &genuine.event, &source, &mut wait).await;
+            if kept.is_delivered(&genuine.event.view().id(), &filters) {
+                deliver(shared, &subscription, &genuine.unpack(), &source, &mut wait).await;
             } else {
                 tally.not_kept += 1;
             }
@@ -109,7 +109,7 @@ pub(crate) async fn store(
     shared: &Shared,
     genuine: &[Genuine],
 ) -> Result<Vec<PutOutcomeT>, FailedT> {
-    let events: Vec<_> = genuine.iter().map(|genuine| genuine.event.pack()).collect();
+    let events: Vec<_> = genuine.iter().map(|genuine| genuine.event.clone()).collect();
     let outcomes =
         if events.is_empty() { Vec::new() } else { shared.neighbours.persist(&events).await? };
     for (genuine, outcome) in genuine.iter().zip(&outcomes) {

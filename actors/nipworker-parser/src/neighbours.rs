@@ -138,10 +138,11 @@ impl Neighbours {
     pub(crate) async fn verify(&self, candidates: &[Candidate]) -> Result<Vec<Verdict>, FailedT> {
         let items: Vec<SignedIdT> = candidates
             .iter()
-            .map(|candidate| SignedIdT {
-                id: candidate.event.id.into(),
-                pubkey: candidate.event.pubkey.into(),
-                sig: candidate.event.sig.into(),
+            .map(Candidate::view)
+            .map(|event| SignedIdT {
+                id: event.id().into(),
+                pubkey: event.pubkey().into(),
+                sig: event.sig().into(),
             })
             .collect();
         isolate(&items, async |items| self.verify_once(items).await, Verdict::Undecided).await

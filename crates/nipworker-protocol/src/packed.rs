@@ -25,15 +25,17 @@ mod batch;
 mod json;
 mod matching;
 mod view;
+mod write;
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{Event, EventId, PublicKey, Signature, Verified};
+use crate::{Event, EventId, EventText, PublicKey, Signature, Verified};
 
 pub use batch::{PackedEvents, PackedEventsIter};
 pub use view::{Elements, EventView, TagView, Tags};
+pub(crate) use write::{Head, Parts};
 
 /// The format that this release writes, and the only one that it reads. (1 was another form, of the
 /// rows in stores of schema version 1.)
@@ -95,8 +97,17 @@ pub struct PackedEvent {
 impl PackedEvent {
     /// Packs an event.
     pub fn new(event: &Event) -> Self {
+        Self::of_parts(event)
+    }
+
+    /// Packs an event that stands in its JSON text.
+    pub(crate) fn of_text(text: &EventText<'_>) -> Self {
+        Self::of_parts(text)
+    }
+
+    fn of_parts(event: &impl Parts) -> Self {
         let mut bytes = Vec::new();
-        let layout = write(event, &mut bytes);
+        let layout = write::write(event, &mut bytes);
         Self { bytes: bytes.into(), layout }
     }
 
@@ -124,7 +135,7 @@ impl PackedEvent {
     /// What the event says.
     pub fn view(&self) -> EventView<'_> {
         let text = self.bytes.get(self.layout.text_at..).unwrap_or_default();
-        // SAFETY: a `PackedEvent` is made by `new`, which writes the text from `str`s, or by
+        // SAFETY: a `PackedEvent` is made by `of_parts`, which writes the text from `str`s, or by
         // `parse`, which has found everything from `text_at` on to be UTF-8. Neither the bytes nor
         // the layout change after that.
         let text = unsafe { std::str::from_utf8_unchecked(text) };
@@ -193,41 +204,7 @@ pub fn head_of(bytes: &[u8]) -> Result<(u16, Option<i64>), PackedError> {
 
 /// Packs `event` to the end of `out`.
 pub fn pack_into(event: &Event, out: &mut Vec<u8>) {
-    write(event, out);
-}
-
-fn write(event: &Event, out: &mut Vec<u8>) -> Layout {
-    let begin = out.len();
-    let expiration = event.expiration();
-    let elements = || event.tags.iter().flat_map(|tag| &tag.0);
-    let lengths_bytes = event.tags.iter().map(|tag| varint_len(tag.0.len())).sum::<usize>()
-        + elements().map(|element| varint_len(element.len())).sum::<usize>();
-    let tag_bytes: usize = elements().map(String::len).sum();
-    let expiration_bytes = expiration.map_or(0, |_| EXPIRATION_BYTES);
-    let lengths_at = FIXED_BYTES + expiration_bytes + varint_len(lengths_bytes);
-    let text_at = lengths_at + lengths_bytes;
-    out.reserve(text_at + tag_bytes + event.content.len());
-
-    out.push(PACKED_VERSION);
-    out.push(if expiration.is_some() { HAS_EXPIRATION } else { 0 });
-    out.extend(event.kind.to_le_bytes());
-    out.extend(event.created_at.to_le_bytes());
-    out.extend(event.id.as_bytes());
-    out.extend(event.pubkey.as_bytes());
-    out.extend(event.sig.as_bytes());
-    if let Some(expiration) = expiration {
-        out.extend(expiration.to_le_bytes());
-    }
-    push_varint(out, lengths_bytes);
-    debug_assert_eq!(out.len() - begin, lengths_at, "the lengths stand where they are looked for");
-    for tag in &event.tags {
-        push_varint(out, tag.0.len());
-        tag.0.iter().for_each(|element| push_varint(out, element.len()));
-    }
-    debug_assert_eq!(out.len() - begin, text_at, "the text stands where it is looked for");
-    elements().for_each(|element| out.extend(element.as_bytes()));
-    out.extend(event.content.as_bytes());
-    Layout { lengths_at, text_at, content_at: tag_bytes }
+    write::write(event, out);
 }
 
 impl Layout {
@@ -269,20 +246,6 @@ impl Layout {
     }
 }
 
-fn varint_len(value: usize) -> usize {
-    let bits = (usize::BITS - value.leading_zeros()).max(1);
-    bits.div_ceil(7) as usize
-}
-
-fn push_varint(out: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        // The lowest seven bits.
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 /// Takes a number from the front; `None` when there is none or it does not fit.
 fn read_varint(bytes: &mut &[u8]) -> Option<usize> {
     let (&first, rest) = bytes.split_first()?;
@@ -309,7 +272,10 @@ fn read_varint(bytes: &mut &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        write::{push_varint, varint_len},
+        *,
+    };
 
     #[test]
     fn numbers_of_every_size_are_read_back() {

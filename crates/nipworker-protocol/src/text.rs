@@ -8,14 +8,31 @@
 //!
 //! In this spelling the id's serialisation is made of pieces of the text as they stand.
 
-use crate::{Event, EventError, EventId, EventLimits, PublicKey, Signature, Tag};
+mod cursor;
+mod strings;
+
+use crate::{
+    Event, EventError, EventId, EventLimits, PackedEvent, PublicKey, Signature, Tag,
+    packed::{Head, Parts},
+};
+
+use cursor::Cursor;
+use strings::unescape_into;
 
 /// Characters of a string, between its quotes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Piece {
     start: u32,
     end: u32,
-    has_escapes: bool,
+    /// Bytes by which its escapes are longer than what they stand for.
+    escapes: u32,
+}
+
+impl Piece {
+    /// Bytes of the string itself, without escapes.
+    fn len(self) -> usize {
+        (self.end - self.start - self.escapes) as usize
+    }
 }
 
 /// Reads one event after another, and keeps the memory that it needs for that.
@@ -58,26 +75,26 @@ impl EventReader {
         Self::default()
     }
 
-    /// Reads an event from a JSON text under `limits`, as [`Event::from_json`] does. `preimage`
-    /// gets, at its end, the bytes whose SHA-256 is the id (NIP-01).
+    /// Reads an event from a JSON text under `limits`, as [`Event::from_json`] does, and packs it.
+    /// `preimage` gets, at its end, the bytes whose SHA-256 is the id (NIP-01).
     ///
     /// # Errors
     /// As [`Event::from_json`]; nothing is appended then.
-    pub fn read_with_preimage(
+    pub fn read_packed(
         &mut self,
         text: &str,
         limits: &EventLimits,
         preimage: &mut Vec<u8>,
-    ) -> Result<Event, EventError> {
+    ) -> Result<PackedEvent, EventError> {
         limits.check_size(text.len())?;
         if let Some(found) = self.read(text) {
             limits.check_counts(found.reader.tag_ends.len(), found.reader.elements.len())?;
             found.write_preimage(preimage);
-            return Ok(found.to_event());
+            return Ok(found.pack());
         }
         let event = Event::from_any_json(text, limits)?;
         event.write_preimage(preimage);
-        Ok(event)
+        Ok(PackedEvent::new(&event))
     }
 
     /// Finds the fields of an event; `None` when it is not spelled in the expected way.
@@ -85,7 +102,7 @@ impl EventReader {
         u32::try_from(text.len()).ok()?;
         self.elements.clear();
         self.tag_ends.clear();
-        let mut cursor = Cursor { text: text.as_bytes(), at: 0, has_spaces: false };
+        let mut cursor = Cursor::new(text);
         let mut places = [Piece::default(); 7];
         let (mut created_at, mut kind) = (0, 0);
         let mut seen = 0_u8;
@@ -236,195 +253,59 @@ impl EventText<'_> {
 
     fn own(&self, piece: Piece) -> String {
         let raw = self.raw(piece);
-        if piece.has_escapes { unescape(raw) } else { raw.to_owned() }
-    }
-}
-
-/// Puts characters in the place of escapes that [`escape_len`] let through.
-fn unescape(raw: &str) -> String {
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        out.push_str(plain);
-        let mut after = escape.chars();
-        out.push(match after.next() {
-            Some('b') => '\u{8}',
-            Some('t') => '\t',
-            Some('n') => '\n',
-            Some('f') => '\u{c}',
-            Some('r') => '\r',
-            Some('u') => {
-                let code = after.as_str().get(..4).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-                after = after.as_str().get(4..).unwrap_or_default().chars();
-                char::from(code.unwrap_or_default())
-            }
-            Some(other) => other,
-            None => '\\',
-        });
-        rest = after.as_str();
-    }
-    out.push_str(rest);
-    out
-}
-
-/// A strict reader of JSON. `None` means that the text is spelled in another way, or no JSON.
-struct Cursor<'t> {
-    text: &'t [u8],
-    at: usize,
-    /// Whether white space was passed over.
-    has_spaces: bool,
-}
-
-impl Cursor<'_> {
-    fn skip_spaces(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
-            self.at += 1;
-            self.has_spaces = true;
+        if piece.escapes == 0 {
+            return raw.to_owned();
         }
+        let mut own = String::with_capacity(piece.len());
+        unescape_into(raw, |part| own.push_str(part));
+        own
     }
 
-    fn peek(&mut self) -> Option<u8> {
-        self.skip_spaces();
-        self.text.get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        let is_there = self.peek()? == byte;
-        self.at += 1;
-        is_there.then_some(())
-    }
-
-    /// Takes a comma, or what ends the list or object. Whether there is more.
-    fn goes_on(&mut self, end: u8) -> Option<bool> {
-        let byte = self.peek()?;
-        self.at += 1;
-        match byte {
-            b',' => Some(true),
-            _ if byte == end => Some(false),
-            _ => None,
-        }
-    }
-
-    fn place(&self, start: usize, end: usize, has_escapes: bool) -> Option<Piece> {
-        let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
-        Some(Piece { start, end, has_escapes })
-    }
-
-    fn string(&mut self) -> Option<Piece> {
-        self.take(b'"')?;
-        let start = self.at;
-        let mut has_escapes = false;
-        loop {
-            let rest = self.text.get(self.at..)?;
-            self.at += plain_len(rest);
-            match self.text.get(self.at)? {
-                b'"' => break,
-                b'\\' => {
-                    self.at += escape_len(&self.text[self.at..])?;
-                    has_escapes = true;
-                }
-                // A control character: no JSON.
-                _ => return None,
-            }
-        }
-        self.at += 1;
-        self.place(start, self.at - 1, has_escapes)
-    }
-
-    /// An integer of at most 18 digits, so that any of them fits.
-    fn integer(&mut self, value: &mut i64) -> Option<Piece> {
-        let is_negative = self.peek()? == b'-';
-        let start = self.at;
-        let first = start + usize::from(is_negative);
-        let digits = self.text.get(first..)?.iter().take_while(|byte| byte.is_ascii_digit());
-        *value = 0;
-        let mut count = 0;
-        for digit in digits.take(19) {
-            *value = value.wrapping_mul(10).wrapping_add(i64::from(*digit - b'0'));
-            count += 1;
-        }
-        if !(1..=18).contains(&count) || (self.text[first] == b'0' && (count > 1 || is_negative)) {
-            return None;
-        }
-        if is_negative {
-            *value = -*value;
-        }
-        self.at = first + count;
-        self.place(start, self.at, false)
-    }
-
-    /// A list of lists of strings. Whether there is no white space in it.
-    fn tags(&mut self, to: &mut EventReader) -> Option<(Piece, bool)> {
-        self.take(b'[')?;
-        let start = self.at - 1;
-        self.has_spaces = false;
-        if self.peek()? == b']' {
-            self.at += 1;
+    /// Appends a string, without escapes.
+    fn write_own(&self, piece: Piece, out: &mut Vec<u8>) {
+        let raw = self.raw(piece);
+        if piece.escapes == 0 {
+            out.extend_from_slice(raw.as_bytes());
         } else {
-            loop {
-                self.take(b'[')?;
-                if self.peek()? == b']' {
-                    self.at += 1;
-                } else {
-                    loop {
-                        to.elements.push(self.string()?);
-                        if !self.goes_on(b']')? {
-                            break;
-                        }
-                    }
-                }
-                to.tag_ends.push(u32::try_from(to.elements.len()).ok()?);
-                if !self.goes_on(b']')? {
-                    break;
-                }
-            }
+            unescape_into(raw, |part| out.extend_from_slice(part.as_bytes()));
         }
-        Some((self.place(start, self.at, false)?, !self.has_spaces))
+    }
+
+    /// The event, packed: what [`PackedEvent::new`] makes of it.
+    pub fn pack(&self) -> PackedEvent {
+        PackedEvent::of_text(self)
+    }
+
+    /// When the event asks to be forgotten (NIP-40), in unix seconds.
+    fn expiration(&self) -> Option<i64> {
+        // Neither the name nor a number has characters that are escaped in this spelling.
+        let name = |tag: &&[Piece]| tag.first().is_some_and(|it| self.raw(*it) == "expiration");
+        self.raw(*self.tags().find(name)?.get(1)?).parse().ok()
     }
 }
 
-/// What cannot stand in a string as it is.
-fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
-}
-
-/// Bytes before the first that [`is_special`].
-fn plain_len(bytes: &[u8]) -> usize {
-    let mut len = 0;
-    let mut rest = bytes;
-    while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
-        let word = u128::from_le_bytes(*chunk);
-        let [low, high] = [word as u64, (word >> 64) as u64].map(special_bytes);
-        if low != 0 {
-            return len + low.trailing_zeros() as usize / 8;
+impl Parts for EventText<'_> {
+    fn head(&self) -> Head {
+        Head {
+            kind: self.kind,
+            created_at: self.created_at,
+            id: self.id,
+            pubkey: self.pubkey,
+            sig: self.sig,
+            expiration: self.expiration(),
         }
-        if high != 0 {
-            return len + 8 + high.trailing_zeros() as usize / 8;
-        }
-        len += 16;
-        rest = after;
     }
-    len + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
-}
 
-/// The highest bit of the lowest byte that [`is_special`] is set; higher ones may be set wrongly.
-fn special_bytes(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
-    let quote = word ^ (EACH * u64::from(b'"'));
-    let backslash = word ^ (EACH * u64::from(b'\\'));
-    (below(quote, 1) | below(backslash, 1) | below(word, 0x20)) & (EACH << 7)
-}
+    fn tags(&self) -> impl Iterator<Item = impl ExactSizeIterator<Item = usize>> {
+        EventText::tags(self).map(|tag| tag.iter().map(|element| element.len()))
+    }
 
-/// Length of an escape, when the id's serialisation writes its character in the same way.
-fn escape_len(bytes: &[u8]) -> Option<usize> {
-    match bytes.get(1)? {
-        b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => {
-            let [b'0', b'0', high @ (b'0' | b'1'), low] = bytes.get(2..6)? else { return None };
-            let is_short = *high == b'0' && matches!(low, b'8' | b'9' | b'a' | b'c' | b'd');
-            (!is_short && matches!(low, b'0'..=b'9' | b'a'..=b'f')).then_some(6)
-        }
-        _ => None,
+    fn content_bytes(&self) -> usize {
+        self.places[3].len()
+    }
+
+    fn write_text(&self, out: &mut Vec<u8>) {
+        self.reader.elements.iter().for_each(|element| self.write_own(*element, out));
+        self.write_own(self.places[3], out);
     }
 }

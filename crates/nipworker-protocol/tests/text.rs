@@ -4,7 +4,9 @@
 mod common;
 
 use common::{any_event, real_texts, text};
-use nipworker_protocol::{Event, EventFrame, EventLimits, EventReader, RelayMessage, Tag};
+use nipworker_protocol::{
+    Event, EventFrame, EventLimits, EventReader, PackedEvent, RelayMessage, Tag,
+};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
@@ -23,13 +25,15 @@ fn read(text: &str) -> Option<Event> {
         found.write_preimage(&mut preimage);
         let event = found.to_event();
         assert_eq!(Some(&event), wanted.as_ref(), "{text}");
+        assert_eq!(found.pack(), PackedEvent::new(&event), "{text}");
         let unsigned = nipworker_protocol::UnsignedEvent::from(event);
         assert_eq!(String::from_utf8(preimage), String::from_utf8(unsigned.id_preimage()));
     }
     assert_eq!(Event::from_json(text.as_bytes(), &limits).ok(), wanted, "{text}");
     let mut preimage = b"before".to_vec();
-    let with_preimage = reader.read_with_preimage(text, &limits, &mut preimage).ok();
-    assert_eq!(with_preimage, wanted, "{text}");
+    let packed = reader.read_packed(text, &limits, &mut preimage).ok();
+    assert_eq!(packed, wanted.as_ref().map(PackedEvent::new), "{text}");
+    assert_eq!(packed.map(|packed| packed.to_event()), wanted, "{text}");
     let expected = wanted.clone().map(|event| {
         let unsigned = nipworker_protocol::UnsignedEvent::from(event);
         [b"before".to_vec(), unsigned.id_preimage()].concat()
@@ -47,6 +51,21 @@ fn every_real_event_is_read_where_it_stands() {
     for text in real_texts() {
         assert!(read(&text).is_some() && is_quick(&text), "{text}");
     }
+}
+
+#[test]
+fn an_expiration_time_in_a_text_is_packed_with_it() {
+    let tag = |name: &str, value: &str| Tag::new([name, value]);
+    let at = |tags: Vec<Tag>| {
+        let event = Event { tags, ..common::event() };
+        read(&event.to_json());
+        PackedEvent::new(&event).view().expiration()
+    };
+    assert_eq!(at(vec![tag("e", "x"), tag("expiration", "17")]), Some(17));
+    assert_eq!(at(vec![tag("expiration", "-17"), tag("expiration", "18")]), Some(-17));
+    assert_eq!(at(vec![Tag::new(["expiration"]), tag("expiration", "18")]), None);
+    assert_eq!(at(vec![tag("expiration", "1\n"), tag("expiration", "18")]), None);
+    assert_eq!(at(vec![tag("expiration\n", "18"), Tag(vec![])]), None);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! BIP-340 verification of single signatures and events.
 
-use nipworker_protocol::{Attestation, Event, EventError, EventId, PublicKey, Signature, Verified};
+use nipworker_protocol::{
+    Attestation, Event, EventError, EventId, EventView, PublicKey, Signature, Verified,
+};
 use secp256k1::{SECP256K1, XOnlyPublicKey, schnorr};
 
 /// What a signature check needs of an event: the rest is bound by the id.
@@ -17,6 +19,12 @@ pub struct SignedId {
 impl From<&Event> for SignedId {
     fn from(event: &Event) -> Self {
         Self { id: event.id, pubkey: event.pubkey, sig: event.sig }
+    }
+}
+
+impl From<EventView<'_>> for SignedId {
+    fn from(event: EventView<'_>) -> Self {
+        Self { id: event.id(), pubkey: event.pubkey(), sig: event.sig() }
     }
 }
 

@@ -13,7 +13,7 @@ use futures::{
     channel::oneshot,
     future::{self, Shared},
 };
-use nipworker_protocol::{Event, EventId, Signature};
+use nipworker_protocol::{EventId, Signature};
 
 use super::pipeline::{Candidate, Ingest, Pipeline, Seen};
 
@@ -81,7 +81,7 @@ impl Pipeline {
         let mut checking = self.checking.lock();
         let mut own = Vec::with_capacity(ingest.to_verify.len());
         for candidate in ingest.to_verify.drain(..) {
-            let key = (candidate.event.id, candidate.event.sig);
+            let key = (candidate.view().id(), candidate.view().sig());
             match checking.entry(key) {
                 Entry::Occupied(other) => candidates.push((candidate, other.get().clone())),
                 // Between the look into the memory and this one a check may have come to its end.
@@ -112,11 +112,10 @@ impl Pipeline {
         // However it ended, the right is free.
         future::join_all(over).await;
         for candidate in candidates {
-            let Event { id, sig, .. } = &candidate.event;
-            if !self.knows(id, sig) {
+            let (id, sig) = (candidate.view().id(), candidate.view().sig());
+            if !self.knows(&id, &sig) {
                 rest.to_verify.push(candidate);
-            } else if is_seen(id) {
-                let id = *id;
+            } else if is_seen(&id) {
                 let texts = std::iter::once(candidate.at).chain(candidate.copies);
                 rest.seen.extend(texts.map(|at| Seen { at, id }));
             } else {
@@ -167,7 +166,7 @@ mod tests {
         let rest = second.empty();
         settle(&pipeline, second, Verdict::Valid);
         drop(others);
-        let seen = batch(&pipeline, 5..6).to_verify[0].event.id;
+        let seen = batch(&pipeline, 5..6).to_verify[0].view().id();
         let mut after = Box::pin(pipeline.after(rest, elsewhere, |id| *id == seen));
         assert!(after.as_mut().now_or_never().is_none(), "the first is not over");
         settle(&pipeline, first, Verdict::Valid);

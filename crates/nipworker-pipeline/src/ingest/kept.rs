@@ -1,6 +1,6 @@
 //! What the store did with an event, as far as delivery is concerned.
 
-use nipworker_protocol::{Event, Filter};
+use nipworker_protocol::{EventId, Filter};
 
 /// What the store did with an event that was offered to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,17 +24,17 @@ pub enum Kept {
 }
 
 impl Kept {
-    /// Whether readers who asked with `filters` get the event.
+    /// Whether readers who asked with `filters` get the event with this id.
     ///
     /// They do unless it was deleted, has expired or was refused. A superseded version would come
     /// after the newer one and look like news, so only who asks for that very id gets it. When the
     /// store fails, readers still get what was verified.
-    pub fn is_delivered(self, event: &Event, filters: &[Filter]) -> bool {
+    pub fn is_delivered(self, id: &EventId, filters: &[Filter]) -> bool {
         match self {
             Self::Stored | Self::Duplicate | Self::Ephemeral | Self::Unknown => true,
-            Self::Superseded => filters
-                .iter()
-                .any(|filter| filter.ids.as_ref().is_some_and(|ids| ids.contains(&event.id))),
+            Self::Superseded => {
+                filters.iter().any(|filter| filter.ids.as_ref().is_some_and(|ids| ids.contains(id)))
+            }
             Self::Deleted | Self::Expired | Self::Refused => false,
         }
     }

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use nipworker_protocol::{
-    Attestation, Event, EventError, EventId, EventLimits, EventReader, Filter, Signature, Verified,
+    Attestation, Event, EventError, EventId, EventLimits, EventReader, EventView, Filter,
+    PackedEvent, Signature, Verified,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +43,15 @@ pub struct Candidate {
     /// Positions of exact copies in the same batch. They share its fate.
     pub copies: Vec<usize>,
     /// The event; its id was recomputed.
-    pub event: Event,
+    pub event: PackedEvent,
     digest: Option<TextDigest>,
+}
+
+impl Candidate {
+    /// What the event says.
+    pub fn view(&self) -> EventView<'_> {
+        self.event.view()
+    }
 }
 
 /// A text that this subscription has been delivered before.
@@ -118,11 +126,18 @@ pub struct Genuine {
     pub at: usize,
     /// Positions of exact copies in the same batch.
     pub copies: Vec<usize>,
-    /// The event.
-    pub event: Arc<Verified<Event>>,
+    /// The event, in the bytes that are stored.
+    pub event: Verified<PackedEvent>,
     /// Whether it was verified and stored before.
     pub is_known: bool,
     digest: Option<TextDigest>,
+}
+
+impl Genuine {
+    /// Unpacks the event, for readers.
+    pub fn unpack(&self) -> Arc<Verified<Event>> {
+        Arc::new(self.event.unpack())
+    }
 }
 
 /// What is left of a batch after verification. Each text is in one of the lists.
@@ -197,7 +212,7 @@ impl Pipeline {
         let mut decoded = Vec::with_capacity(texts.len());
         let mut reader = EventReader::new();
         // What the ids are hashes of, one after another.
-        let mut preimages = Vec::new();
+        let mut preimages = Vec::with_capacity(texts.iter().map(|text| text.as_ref().len()).sum());
         for (at, text) in texts.iter().enumerate() {
             let text = text.as_ref();
             if text.len() > self.limits.max_event_bytes {
@@ -212,7 +227,7 @@ impl Pipeline {
                 continue;
             }
             let start = preimages.len();
-            match reader.read_with_preimage(text, &self.limits, &mut preimages) {
+            match reader.read_packed(text, &self.limits, &mut preimages) {
                 Ok(event) => {
                     let is_known_text = known_as.is_some();
                     if is_known_text {
@@ -228,11 +243,12 @@ impl Pipeline {
         let unknown = decoded.iter().filter(|it| !it.is_known_text);
         let messages: Vec<&[u8]> = unknown.map(|it| &preimages[it.preimage.clone()]).collect();
         let mut ids = self.ids.of(&messages).into_iter();
+        batch.places.reserve(decoded.len());
         for Decoded { at, event, digest, is_known_text, .. } in decoded {
             let computed = if is_known_text { None } else { ids.next() };
-            match computed.filter(|computed| *computed != event.id) {
+            let stated = event.view().id();
+            match computed.filter(|computed| *computed != stated) {
                 Some(computed) => {
-                    let stated = event.id;
                     let error = EventError::IdMismatch { stated, computed };
                     batch.refuse(at, Some(stated), error.into());
                 }
@@ -246,7 +262,7 @@ impl Pipeline {
     pub fn ingest_event(&self, source: Source, event: Event) -> Ingest {
         let mut batch = Batch::new(source, None);
         match self.limits.check(&event).and_then(|()| event.check_id()) {
-            Ok(()) => self.decide(&mut batch, 0, event, None, false),
+            Ok(()) => self.decide(&mut batch, 0, PackedEvent::new(&event), None, false),
             Err(error) => batch.refuse(0, Some(event.id), error.into()),
         }
         self.finish(batch, 1)
@@ -257,14 +273,16 @@ impl Pipeline {
         &self,
         batch: &mut Batch<'_>,
         at: usize,
-        event: Event,
+        event: PackedEvent,
         digest: Option<TextDigest>,
         is_known_text: bool,
     ) {
-        if batch.filters.is_some_and(|filters| !Filter::any_matches(filters, &event)) {
-            return batch.refuse(at, Some(event.id), Refusal::NotAsked);
+        let view = event.view();
+        let id = view.id();
+        if batch.filters.is_some_and(|filters| !Filter::any_matches_view(filters, &view)) {
+            return batch.refuse(at, Some(id), Refusal::NotAsked);
         }
-        let is_known = is_known_text || self.known.has(&event.id, &event.sig);
+        let is_known = is_known_text || self.known.has(&id, &view.sig());
         batch.add(Candidate { at, copies: Vec::new(), event, digest }, is_known);
     }
 
@@ -312,12 +330,13 @@ impl Pipeline {
                 Some(Verdict::Invalid) => Some(Refusal::Signature),
                 Some(Verdict::Undecided(reason)) => Some(Refusal::Unverifiable(reason.clone())),
                 Some(Verdict::Valid) | None => event
+                    .view()
                     .expiration()
-                    .filter(|_| event.is_expired(now))
+                    .filter(|at| *at <= now)
                     .map(|at| Refusal::Expired { at }),
             };
             if let Some(refusal) = refusal {
-                let id = Some(event.id);
+                let id = Some(event.view().id());
                 let all = std::iter::once(at).chain(copies);
                 refused.extend(all.map(|at| Refused { at, id, refusal: refusal.clone() }));
                 continue;
@@ -325,7 +344,7 @@ impl Pipeline {
             let is_known = verdict.is_none();
             stats.fresh += u64::from(!is_known);
             stats.duplicates += u64::from(is_known) + copies.len() as u64;
-            let event = Arc::new(Verified::attest(event, Attestation::Checked));
+            let event = Verified::attest(event, Attestation::Checked);
             genuine.push(Genuine { at, copies, event, is_known, digest });
         }
         genuine.sort_unstable_by_key(|genuine| genuine.at);
@@ -337,7 +356,8 @@ impl Pipeline {
     /// Remembers an event that was verified and is safe in the store, or never goes there: exact
     /// copies of it will not be verified again for a while.
     pub fn remember(&self, genuine: &Genuine) {
-        self.known.remember(genuine.digest, genuine.event.id, genuine.event.sig);
+        let event = genuine.event.view();
+        self.known.remember(genuine.digest, event.id(), event.sig());
     }
 
     /// Counts events that were found to have been delivered after they had been taken in.
@@ -367,7 +387,7 @@ fn count_refusals(stats: &mut SourceStats, refused: &[Refused]) {
 /// An event of a batch before its id is looked at.
 struct Decoded {
     at: usize,
-    event: Event,
+    event: PackedEvent,
     digest: TextDigest,
     /// Whether this very text was verified and stored before.
     is_known_text: bool,
@@ -403,18 +423,17 @@ impl<'a> Batch<'a> {
     }
 
     fn add(&mut self, candidate: Candidate, is_known: bool) {
-        if let Some((known, index)) = self.places.get(&candidate.event.id) {
+        let (id, sig) = (candidate.view().id(), candidate.view().sig());
+        if let Some((known, index)) = self.places.get(&id) {
             let list = if *known { &mut self.ingest.known } else { &mut self.ingest.to_verify };
             // Equal ids mean equal content; the signature must be the same as well.
-            if let Some(first) =
-                list.get_mut(*index).filter(|first| first.event.sig == candidate.event.sig)
-            {
+            if let Some(first) = list.get_mut(*index).filter(|first| first.view().sig() == sig) {
                 first.copies.push(candidate.at);
                 return;
             }
         }
         let list = if is_known { &mut self.ingest.known } else { &mut self.ingest.to_verify };
-        self.places.entry(candidate.event.id).or_insert((is_known, list.len()));
+        self.places.entry(id).or_insert((is_known, list.len()));
         list.push(candidate);
     }
 }

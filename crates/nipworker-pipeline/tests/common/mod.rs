@@ -30,7 +30,8 @@ pub fn verdicts(ingest: &Ingest) -> Vec<Verdict> {
     ingest
         .to_verify
         .iter()
-        .map(|it| verify_one(&it.event.id, &it.event.pubkey, &it.event.sig).into())
+        .map(|it| it.view())
+        .map(|it| verify_one(&it.id(), &it.pubkey(), &it.sig()).into())
         .collect()
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::Event;
 
-use super::{PackedError, PackedEvent, pack_into, push_varint, read_varint};
+use super::{PackedError, PackedEvent, pack_into, read_varint, write::push_varint};
 
 /// Packed events one after another, each behind its size in bytes as a number of variable size.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nipworker_protocol::{Event, EventLimits, EventReader};
+use nipworker_protocol::{Event, EventLimits, EventReader, PackedEvent};
 use nipworker_schema::EventT;
 use serde::{
     Deserialize, Deserializer,
@@ -19,7 +19,7 @@ pub(super) fn run(bytes: &[u8]) {
         (Ok(event), Some(fields)) => (event, fields),
         (Err(error), None) => {
             if let Ok(text) = std::str::from_utf8(bytes) {
-                let read = EventReader::new().read_with_preimage(text, &limits, &mut Vec::new());
+                let read = EventReader::new().read_packed(text, &limits, &mut Vec::new());
                 assert_eq!(read, Err(error), "both readers refuse for one reason");
             }
             return;
@@ -40,8 +40,8 @@ pub(super) fn run(bytes: &[u8]) {
     let hash: [u8; 32] = Sha256::digest(preimage.as_bytes()).into();
     let mut written = Vec::new();
     let text = std::str::from_utf8(bytes).expect("an event is UTF-8");
-    let read = EventReader::new().read_with_preimage(text, &limits, &mut written);
-    assert_eq!(read.as_ref(), Ok(&event), "the reader that copies nothing reads the same");
+    let read = EventReader::new().read_packed(text, &limits, &mut written);
+    assert_eq!(read, Ok(PackedEvent::new(&event)), "the reader that copies nothing reads the same");
     assert!(written == preimage.as_bytes(), "and finds the text that the id is the hash of");
     assert_eq!(event.compute_id().as_bytes(), &hash, "the id is the hash of NIP-01's text");
     assert_eq!(event.check_id().is_ok(), event.id.as_bytes() == &hash);
