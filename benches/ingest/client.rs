@@ -63,7 +63,7 @@ fn client(texts: &Arc<Vec<String>>, threads: usize) -> (usize, Duration) {
     runtime.block_on(async {
         let network = MemoryNetwork::new();
         let mut config =
-            ClientConfig { relays: vec![relay(&network, texts)], ..ClientConfig::default() };
+            ClientConfig { relays: vec![relay(&network, 1, texts)], ..ClientConfig::default() };
         config.crypto.threads = threads;
         config.miner.threads = 1;
         let builder = NostrClient::builder().config(config).transport(Arc::new(network));
@@ -86,8 +86,8 @@ fn client(texts: &Arc<Vec<String>>, threads: usize) -> (usize, Duration) {
 }
 
 /// A relay that answers every question with all events.
-fn relay(network: &MemoryNetwork, texts: &Arc<Vec<String>>) -> RelayUrl {
-    let url = RelayUrl::parse("ws://relay.test").unwrap();
+pub(crate) fn relay(network: &MemoryNetwork, number: usize, texts: &Arc<Vec<String>>) -> RelayUrl {
+    let url = RelayUrl::parse(&format!("ws://relay{number}.test")).unwrap();
     let mut listener = network.listen(&url);
     let texts = Arc::clone(texts);
     tokio::spawn(async move {

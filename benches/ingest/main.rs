@@ -1,19 +1,21 @@
 //! What does taking events in cost, beside the signature check that nobody can save?
 //!
-//! All figures are CPU time, medians of rounds in which the contenders take turns, in reversed
-//! order every other round. Events: the real ones of `tests/data`, and a signed corpus of the same
-//! seed for what needs more ([`nipworker_benches::corpus`]).
+//! Figures are CPU time where nothing else is said, medians of rounds in which the contenders take
+//! turns, in reversed order every other round. Events: the real ones of `tests/data`, and a signed
+//! corpus of the same seed for what needs more ([`nipworker_benches::corpus`]).
 //!
 //! * *parts*: one step at a time, on one thread;
 //! * *pipeline*: frame in, packed event out, every signature checked, beside a loop that does
 //!   nothing but check the same signatures on as many threads;
 //! * *client*: the same through the workers of a `NostrClient` with a relay in memory and a store in
-//!   memory, charged with the CPU time of the whole process, relay and reader included.
+//!   memory, charged with the CPU time of the whole process, relay and reader included;
+//! * *first*: wall time until the first event of a cold client.
 //!
-//! `-- --quick` shows that it works; `-- --only parts,pipeline,client` leaves others out.
+//! `-- --quick` shows that it works; `-- --only parts,pipeline,client,first` leaves others out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod client;
+mod first;
 mod parts;
 mod pipeline;
 mod texts;
@@ -68,5 +70,8 @@ fn main() {
     }
     if options.wants("client") {
         client::run(&options);
+    }
+    if options.wants("first") {
+        first::run(&options);
     }
 }
