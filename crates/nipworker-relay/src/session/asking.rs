@@ -14,10 +14,28 @@ use super::{
 };
 use crate::{Now, effect::Out};
 
-/// A subscription that is to be asked, with its question.
-struct Rider {
-    name: Arc<str>,
-    filters: Vec<Filter>,
+/// Waiting subscriptions that are tried on the REQs that are open each time one is to be placed:
+/// the first ones and the last one. Each costs a comparison with every open REQ.
+const MAX_TRIED: usize = 32;
+
+/// Subscriptions that are to be asked in one REQ, and what it asks for: equal questions once.
+#[derive(Default)]
+struct Group {
+    riders: Vec<Arc<str>>,
+    questions: Vec<Vec<Filter>>,
+}
+
+impl Group {
+    fn asks(&self, question: &[Filter]) -> bool {
+        self.questions.iter().any(|known| known == question)
+    }
+
+    fn push(&mut self, name: Arc<str>, question: Vec<Filter>) {
+        if !self.asks(&question) {
+            self.questions.push(question);
+        }
+        self.riders.push(name);
+    }
 }
 
 impl RelaySession {
@@ -43,32 +61,34 @@ impl RelaySession {
         self.share_with_open(now, out);
     }
 
-    fn rider(&self, name: &Arc<str>) -> Option<Rider> {
+    fn question(&self, name: &str) -> Option<Vec<Filter>> {
         let subscription = self.subscriptions.get(name)?;
-        let filters = subscription.question(self.config.resubscribe_overlap_secs);
-        Some(Rider { name: Arc::clone(name), filters })
+        Some(subscription.question(self.config.resubscribe_overlap_secs))
     }
 
     /// Who rides with `first`: whoever asks the very same, and others of its kind when fewer places
     /// are free than wait.
-    fn group(&mut self, first: Arc<str>, is_query: bool, free: usize) -> Vec<Rider> {
-        let mut group: Vec<Rider> = self.rider(&first).into_iter().collect();
+    fn group(&mut self, first: Arc<str>, is_query: bool, free: usize) -> Group {
+        let mut group = Group::default();
+        if let Some(question) = self.question(&first) {
+            group.push(Arc::clone(&first), question);
+        }
         if self.is_alone(&first) {
             return group;
         }
-        let others: Vec<Arc<str>> = self.waiting.of_kind(is_query).iter().cloned().collect();
+        let others = self.waiting.of_kind(is_query);
         let share = (others.len() + 1).div_ceil(free.max(1));
         for name in others {
-            if self.is_alone(&name) {
+            if self.is_alone(name) {
                 continue;
             }
-            let Some(rider) = self.rider(&name) else { continue };
-            let is_equal = group.iter().any(|other| other.filters == rider.filters);
-            if is_equal || (distinct(&group) < share && self.fits(&group, &rider)) {
-                self.waiting.remove(&name);
-                group.push(rider);
+            let Some(question) = self.question(name) else { continue };
+            let has_room = group.questions.len() < share;
+            if group.asks(&question) || (has_room && self.fits(&group, &question)) {
+                group.push(Arc::clone(name), question);
             }
         }
+        self.waiting.remove_all(&group.riders);
         group
     }
 
@@ -76,17 +96,11 @@ impl RelaySession {
         self.subscriptions.get(name).is_none_or(|subscription| subscription.is_alone)
     }
 
-    /// Whether `rider` may ride with all of `group`, within the relay's limits.
-    fn fits(&self, group: &[Rider], rider: &Rider) -> bool {
-        let mut all: Vec<Filter> = Vec::new();
-        for other in group {
-            if other.filters != rider.filters && !may_share(&other.filters, &rider.filters) {
-                return false;
-            }
-            all.extend(other.filters.iter().cloned());
-        }
-        may_share(&all, &rider.filters) && {
-            all.extend(rider.filters.iter().cloned());
+    /// Whether `question` may stand in one REQ with those of `group`, within the relay's limits.
+    fn fits(&self, group: &Group, question: &[Filter]) -> bool {
+        let mut all = group.questions.concat();
+        may_share(&all, question) && {
+            all.extend(question.iter().cloned());
             self.is_short(&all)
         }
     }
@@ -95,20 +109,16 @@ impl RelaySession {
     fn is_short(&self, filters: &[Filter]) -> bool {
         /// Room for the longest name of a REQ that is used.
         const NAME_BYTES: usize = 16;
-        let most = self.information.limits.max_message_length.unwrap_or(usize::MAX);
-        ClientMessage::req_frame("", filters).len() + NAME_BYTES <= most
+        self.information
+            .limits
+            .max_message_length
+            .is_none_or(|most| ClientMessage::req_frame("", filters).len() + NAME_BYTES <= most)
     }
 
     /// Asks for a group in one REQ, or for a single subscription in as many as the relay's limit of
     /// a message demands.
-    fn ask(&mut self, now: Now, group: Vec<Rider>, out: &mut Out) {
-        let mut questions: Vec<Vec<Filter>> = Vec::new();
-        for rider in &group {
-            if !questions.contains(&rider.filters) {
-                questions.push(rider.filters.clone());
-            }
-        }
-        let names: Vec<Arc<str>> = group.into_iter().map(|rider| rider.name).collect();
+    fn ask(&mut self, now: Now, group: Group, out: &mut Out) {
+        let Group { riders: names, questions } = group;
         let Some(is_live) = names
             .first()
             .and_then(|name| self.subscriptions.get(name))
@@ -127,9 +137,13 @@ impl RelaySession {
             }
             return;
         };
+        let mut subjects: Vec<Arc<[Filter]>> = Vec::new();
         for name in &names {
             if let Some(subscription) = self.subscriptions.get_mut(name) {
                 subscription.begin(now, self.auth.successes());
+                if !subjects.contains(&subscription.filters) {
+                    subjects.push(Arc::clone(&subscription.filters));
+                }
             }
         }
         for filters in parts {
@@ -141,6 +155,7 @@ impl RelaySession {
             };
             let carrier = Carrier {
                 riders: names.clone(),
+                subjects: subjects.clone(),
                 is_live,
                 is_mixed,
                 is_left: false,
@@ -222,10 +237,14 @@ impl RelaySession {
         if self.live_places_taken() < self.live_places() && self.wire.len() < self.places() {
             return;
         }
-        let waiting: Vec<Arc<str>> = self.waiting.of_kind(false).iter().cloned().collect();
+        let waiting = self.waiting.of_kind(false);
         if waiting.is_empty() {
             return;
         }
+        let share = waiting.len();
+        let mut tried: Vec<Arc<str>> = waiting.iter().take(MAX_TRIED - 1).cloned().collect();
+        tried.extend(waiting.iter().skip(MAX_TRIED - 1).next_back().cloned());
+        tried.retain(|name| !self.is_alone(name));
         let mut open: Vec<String> = self
             .wire
             .iter()
@@ -237,29 +256,48 @@ impl RelaySession {
         open.sort_by_key(|wire| {
             (self.wire.get(wire).map_or(0, |it| it.riders.len()), wire.clone())
         });
-        let share = waiting.len().div_ceil(open.len().max(1));
+        let share = share.div_ceil(open.len().max(1));
         for wire in open {
-            let names = self.wire.get(&wire).map(|carrier| carrier.riders.clone());
-            let mut group: Vec<Rider> =
-                names.unwrap_or_default().iter().filter_map(|name| self.rider(name)).collect();
-            let before = group.len();
-            for name in self.waiting.of_kind(false).iter().cloned().collect::<Vec<_>>() {
-                if group.len() - before >= share || self.is_alone(&name) {
-                    continue;
-                }
-                if let Some(rider) = self.rider(&name)
-                    && self.fits(&group, &rider)
-                {
-                    self.waiting.remove(&name);
-                    group.push(rider);
+            if tried.is_empty() {
+                break;
+            }
+            let Some(carrier) = self.wire.get(&wire) else { continue };
+            if !tried.iter().any(|name| self.may_join(carrier, name)) {
+                continue;
+            }
+            let mut group = Group::default();
+            for name in &carrier.riders {
+                if let Some(question) = self.question(name) {
+                    group.push(Arc::clone(name), question);
                 }
             }
-            if group.len() > before {
+            let before = group.riders.len();
+            tried.retain(|name| {
+                if group.riders.len() - before >= share {
+                    return true;
+                }
+                let Some(question) = self.question(name) else { return false };
+                let joins = group.asks(&question) || self.fits(&group, &question);
+                if joins {
+                    group.push(Arc::clone(name), question);
+                }
+                !joins
+            });
+            if group.riders.len() > before {
+                self.waiting.remove_all(&group.riders[before..]);
                 self.wire.remove(&wire);
                 self.transmit(Outgoing::Text(ClientMessage::close_frame(&wire)), out);
                 self.ask(now, group, out);
             }
         }
+    }
+
+    /// Whether it is worth a closer look whether a subscription could ride on an open REQ.
+    fn may_join(&self, carrier: &Carrier, name: &str) -> bool {
+        self.subscriptions.get(name).is_some_and(|subscription| {
+            carrier.subjects.contains(&subscription.filters)
+                || carrier.has_room_for(subscription.filters.len())
+        })
     }
 
     fn may_move(&self, name: &str, wire: &str) -> bool {
@@ -308,9 +346,4 @@ impl RelaySession {
             self.enqueue(now, name, out);
         }
     }
-}
-
-fn distinct(group: &[Rider]) -> usize {
-    let is_first = |at: usize| group[..at].iter().all(|other| other.filters != group[at].filters);
-    (0..group.len()).filter(|at| is_first(*at)).count()
 }

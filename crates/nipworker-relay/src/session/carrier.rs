@@ -13,6 +13,8 @@ const MAX_SHARED_FILTERS: usize = 10;
 pub(super) struct Carrier {
     /// The subscriptions that it asks for.
     pub(super) riders: Vec<Arc<str>>,
+    /// Their filters, equal ones once, as they were before anything was seen.
+    pub(super) subjects: Vec<Arc<[Filter]>>,
     /// Whether it stays open after its stored events.
     pub(super) is_live: bool,
     /// Whether the riders' filters differ, so that an event is not for each of them.
@@ -34,6 +36,7 @@ impl Carrier {
     pub(super) fn page(riders: Vec<Arc<str>>, pages: Pages) -> Self {
         Self {
             riders,
+            subjects: Vec::new(),
             is_live: false,
             is_mixed: false,
             is_left: false,
@@ -42,6 +45,12 @@ impl Carrier {
             pages: Some(pages),
             is_page: true,
         }
+    }
+
+    /// Whether so many further filters are within what a shared REQ may hold.
+    pub(super) fn has_room_for(&self, filters: usize) -> bool {
+        let held: usize = self.subjects.iter().map(|subject| subject.len()).sum();
+        held + filters <= MAX_SHARED_FILTERS
     }
 }
 

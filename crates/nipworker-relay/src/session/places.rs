@@ -2,7 +2,7 @@
 //! there are.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -36,6 +36,13 @@ impl Waiting {
     pub(super) fn remove(&mut self, name: &str) {
         self.live.retain(|waiting| **waiting != *name);
         self.queries.retain(|waiting| **waiting != *name);
+    }
+
+    /// Removes each of `names` in one walk.
+    pub(super) fn remove_all(&mut self, names: &[Arc<str>]) {
+        let names: HashSet<&str> = names.iter().map(|name| &**name).collect();
+        self.live.retain(|waiting| !names.contains(&**waiting));
+        self.queries.retain(|waiting| !names.contains(&**waiting));
     }
 
     pub(super) fn len(&self) -> usize {
