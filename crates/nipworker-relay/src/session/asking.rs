@@ -249,7 +249,6 @@ impl RelaySession {
             .wire
             .iter()
             .filter(|(_, carrier)| carrier.is_live && carrier.is_complete)
-            .filter(|(wire, carrier)| carrier.riders.iter().all(|name| self.may_move(name, wire)))
             .map(|(wire, _)| wire.clone())
             .collect();
         // The fewest riders first, and an order that does not depend on chance.
@@ -262,7 +261,9 @@ impl RelaySession {
                 break;
             }
             let Some(carrier) = self.wire.get(&wire) else { continue };
-            if !tried.iter().any(|name| self.may_join(carrier, name)) {
+            if !tried.iter().any(|name| self.may_join(carrier, name))
+                || !carrier.riders.iter().all(|name| self.may_move(name, &wire))
+            {
                 continue;
             }
             let mut group = Group::default();
