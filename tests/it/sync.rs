@@ -23,9 +23,22 @@ async fn fill(relay: &Relay, events: &[Event]) {
     }
 }
 
+/// How many notes of `author` the relay has, asked page by page: LocalRelay gives 500 at most.
 async fn at_relay(relay: &Relay, author: &Author) -> usize {
-    let filter = json!({ "authors": [author.key()], "limit": 10_000 });
-    Socket::open(&relay.url()).await.fetch(&filter).await.len()
+    let mut socket = Socket::open(&relay.url()).await;
+    let mut until = now() + 1;
+    let mut number = 0;
+    loop {
+        let filter = json!({ "authors": [author.key()], "until": until, "limit": 500 });
+        let page = socket.fetch(&filter).await;
+        let Some(oldest) = page.iter().filter_map(|event| event["created_at"].as_i64()).min()
+        else {
+            return number;
+        };
+        number += page.len();
+        // No two of these notes are of one second.
+        until = oldest - 1;
+    }
 }
 
 /// Notes of different times, so that pages have ends.

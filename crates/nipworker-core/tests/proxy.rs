@@ -97,7 +97,10 @@ async fn a_client_reaches_its_relays_through_the_proxy() {
     ask(&client).await;
     assert_eq!(last_error(&client, &relay), None);
     assert_eq!(seen.load(Ordering::SeqCst), 1);
-    assert_eq!(proxy.asked(), [format!("only-the-proxy-knows.invalid:{port}")]);
+    // For the WebSocket, and before it perhaps for the information document.
+    let asked = proxy.asked();
+    let target = format!("only-the-proxy-knows.invalid:{port}");
+    assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == target), "{asked:?}");
     client.close().await;
 }
 
