@@ -16,7 +16,7 @@ pub(crate) fn content_and_tags(bytes: &[u8]) -> (String, Vec<Tag>) {
     (content, tags)
 }
 
-/// The opposite of [`content_and_tags`], for texts without the two separators.
+/// The opposite of `content_and_tags`, for texts without the two separators.
 pub fn join(content: &str, tags: &[Tag]) -> String {
     let mut text = content.to_owned();
     for tag in tags {
