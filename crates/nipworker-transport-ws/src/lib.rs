@@ -3,7 +3,7 @@
 //!
 //! * dialling: all addresses of the host, the next one begun while the former is still silent
 //!   (RFC 8305), Nagle's algorithm off, one deadline over name resolution, TCP, TLS and handshake;
-//! * a SOCKS5 proxy for the relays that a [`ProxyPolicy`](nipworker_transport::ProxyPolicy) sends
+//! * a SOCKS5 proxy for the relays that a [`ProxyPolicy`] sends
 //!   through it, see below;
 //! * `wss://`: rustls with Mozilla's root certificates compiled in, and roots of your own;
 //! * pings of the relay are answered while the stream is read; when to ping the relay is decided

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RELAYS_PER_EVENT_MAX;
 use crate::ReceiptStatus;
 
-/// One event that is to be sent to one relay now. Report by [`Outbox::answered`].
+/// One event that is to be sent to one relay now. Report by [`Outbox::answered`](super::Outbox::answered).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Its id.
