@@ -96,8 +96,8 @@ async fn a_client_reaches_its_relays_through_the_proxy() {
     let client = NostrClient::new(config).await.unwrap();
     ask(&client).await;
     assert_eq!(last_error(&client, &relay), None);
-    assert_eq!(seen.load(Ordering::SeqCst), 1);
-    // For the WebSocket, and before it perhaps for the information document.
+    // For the WebSocket, and perhaps for the information document.
+    assert!(seen.load(Ordering::SeqCst) > 0);
     let asked = proxy.asked();
     let target = format!("only-the-proxy-knows.invalid:{port}");
     assert!(!asked.is_empty() && asked.iter().all(|asked| *asked == target), "{asked:?}");
