@@ -281,8 +281,13 @@ fn a_stop_waits_for_the_receipts_of_what_clients_published() {
         let (got, is_there) = tokio::sync::oneshot::channel();
         let (go_on, may_answer) = tokio::sync::oneshot::channel::<()>();
         let relay = tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            // A request for the information document is no WebSocket.
+            let mut socket = loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if let Ok(socket) = tokio_tungstenite::accept_async(stream).await {
+                    break socket;
+                }
+            };
             let id = loop {
                 let Some(Ok(message)) = socket.next().await else { panic!("no event came") };
                 let Message::Text(text) = message else { continue };
