@@ -101,6 +101,7 @@ async fn publish(client: NostrClient, author: Arc<Author>, stop: Arc<AtomicBool>
         let event = author.note("publish");
         let options = PublishOptions { timeout: Some(Duration::from_secs(2)), ..<_>::default() };
         let mut tries = 0;
+        let mut last = String::new();
         loop {
             match client.publish_with(event.clone(), options.clone()).await {
                 Ok(report) if report.accepted() == 1 => break,
@@ -109,12 +110,13 @@ async fn publish(client: NostrClient, author: Arc<Author>, stop: Arc<AtomicBool>
                     let PutOutcome { status, .. } = report.outcome;
                     let may_be = [PutStatus::Stored, PutStatus::Duplicate, PutStatus::Failed];
                     assert!(may_be.contains(&status), "{report:?}");
+                    last = format!("{report:?}");
                 }
                 Err(error) => is_a_failed_worker(&error),
             }
             promised.retried += 1;
             tries += 1;
-            assert!(tries < 100, "{} was never accepted", event.id);
+            assert!(tries < 100, "{} was never accepted: {last}", event.id);
         }
         promised.ids.insert(event.id);
     }
