@@ -112,10 +112,14 @@ async fn publish(client: NostrClient, author: Arc<Author>, stop: Arc<AtomicBool>
                     assert!(may_be.contains(&status), "{report:?}");
                     last = format!("{report:?}");
                 }
-                Err(error) => is_a_failed_worker(&error),
+                Err(error) => {
+                    is_a_failed_worker(&error);
+                    last = error.to_string();
+                }
             }
             promised.retried += 1;
-            tries += 1;
+            // While faults come many times a second, a publish may fail as often as it is tried.
+            tries += u32::from(stop.load(Ordering::Relaxed));
             assert!(tries < 100, "{} was never accepted: {last}", event.id);
         }
         promised.ids.insert(event.id);
