@@ -118,8 +118,7 @@ async fn publish(client: NostrClient, author: Arc<Author>, stop: Arc<AtomicBool>
                 }
             }
             promised.retried += 1;
-            // While faults come many times a second, a publish may fail as often as it is tried.
-            tries += u32::from(stop.load(Ordering::Relaxed));
+            tries += 1;
             assert!(tries < 100, "{} was never accepted: {last}", event.id);
         }
         promised.ids.insert(event.id);
@@ -349,7 +348,7 @@ async fn two_hundred_faults_of_each_worker_lose_nothing_that_was_acknowledged() 
     println!("{}", status.supervisor);
     for worker in status.supervisor.workers() {
         assert!(worker.restarts >= FAULTS as u64, "{}: {}", worker.name, worker.restarts);
-        assert!(worker.panics <= FAULTS as u64 / 2, "{}: panics of its own", worker.name);
+        assert_eq!(worker.panics, FAULTS as u64 / 2, "{}: panics of its own", worker.name);
         let failure = worker.last_failure.as_ref().expect("the last failure is shown");
         assert!(["panicked", "hung"].contains(&failure.kind.as_str()), "{failure:?}");
     }
