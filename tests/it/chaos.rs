@@ -101,7 +101,7 @@ async fn publish(client: NostrClient, author: Arc<Author>, stop: Arc<AtomicBool>
         let event = author.note("publish");
         let options = PublishOptions { timeout: Some(Duration::from_secs(2)), ..<_>::default() };
         let mut tries = 0;
-        let mut last = String::new();
+        let mut last;
         loop {
             match client.publish_with(event.clone(), options.clone()).await {
                 Ok(report) if report.accepted() == 1 => break,
@@ -267,6 +267,10 @@ async fn two_hundred_faults_of_each_worker_lose_nothing_that_was_acknowledged() 
     let _turn = turn::alone().await;
     let seed = rand::random::<u64>();
     println!("seed {seed}");
+    // Where panics print backtraces, the first of a process reads the symbols, within the handler
+    // that panics: longer than a handler may take here, and then it counts as a hang.
+    let symbols = std::backtrace::Backtrace::force_capture().to_string();
+    assert!(!symbols.is_empty());
     let start = Instant::now();
     let relay = Relay::local().await;
     let folder = tempfile::tempdir().unwrap();
