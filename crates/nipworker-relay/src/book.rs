@@ -58,6 +58,8 @@ pub(crate) struct Pages {
     pub(crate) stats: BTreeMap<RelayUrl, Arc<RelayStats>>,
     pub(crate) requests: BTreeMap<Arc<str>, BookedRequest>,
     pub(crate) publishes: BTreeMap<PublishId, BookedPublish>,
+    /// Publishes that were taken back and that the pool does not know of yet.
+    withdrawn: Vec<PublishId>,
     /// At most [`MAX_DOCUMENTS`].
     documents: BTreeMap<RelayUrl, Document>,
     next_publish: u64,
@@ -164,6 +166,19 @@ impl RelayBook {
         self.pages().requests.len()
     }
 
+    /// Takes back the publishes of this event from the relays to which it was not sent yet: a
+    /// connection that comes later does not carry it there. Their receipts say that it was not
+    /// sent. What was sent stays sent.
+    pub fn withdraw(&self, event: &EventId) {
+        let mut pages = self.pages();
+        let Pages { publishes, withdrawn, .. } = &mut *pages;
+        for (publish, booked) in publishes.iter() {
+            if booked.event == *event && !withdrawn.contains(publish) {
+                withdrawn.push(*publish);
+            }
+        }
+    }
+
     /// Number of publishes that at least one relay has not answered.
     pub fn unanswered_publishes(&self) -> usize {
         self.pages().publishes.len()
@@ -177,9 +192,10 @@ impl RelayBook {
         for stats in pages.stats.values_mut() {
             *stats = Arc::new(stats.fork());
         }
-        pages.publishes.retain(|_, publish| {
+        let withdrawn = std::mem::take(&mut pages.withdrawn);
+        pages.publishes.retain(|id, publish| {
             publish.owners += 1;
-            publish.owners <= MAX_OWNERS_OF_A_PUBLISH
+            publish.owners <= MAX_OWNERS_OF_A_PUBLISH && !withdrawn.contains(id)
         });
         drop(pages);
         BookLease { book: Arc::clone(self), owner }
@@ -218,6 +234,11 @@ impl BookLease {
         let mut pages = self.book.pages();
         pages.next_publish += 1;
         PublishId(pages.next_publish)
+    }
+
+    /// The publishes that were taken back since this was asked last.
+    pub(crate) fn withdrawn(&self) -> Vec<PublishId> {
+        self.write(|pages| std::mem::take(&mut pages.withdrawn))
     }
 
     pub(crate) fn stats(&self, relay: &RelayUrl) -> Arc<RelayStats> {

@@ -81,7 +81,7 @@ impl RelayPool {
             seed,
             latest: Duration::MAX,
         };
-        let effects = pool.run(|pool, out| pool.rebuild(now, out));
+        let effects = pool.run(now, |pool, out| pool.rebuild(now, out));
         (pool, effects)
     }
 
@@ -111,7 +111,7 @@ impl RelayPool {
         let patience = request.deadline.unwrap_or(self.config.eose_deadline);
         let deadline = now.monotonic.saturating_add(patience);
         let mut taken = Vec::with_capacity(relays.len());
-        let effects = self.run(|pool, out| {
+        let effects = self.run(now, |pool, out| {
             pool.close_everywhere(now, &subscription, out);
             for relay in relays {
                 if pool.admit(now, &relay, routed.contains_key(&relay), out) {
@@ -147,7 +147,7 @@ impl RelayPool {
     /// Closes a subscription, or ends a reconciliation; `false` when there is none of that name.
     pub fn close(&mut self, now: Now, subscription: &str) -> (bool, Vec<Effect>) {
         let mut known = false;
-        let effects = self.run(|pool, out| {
+        let effects = self.run(now, |pool, out| {
             known = pool.close_everywhere(now, subscription, out);
             for session in pool.sessions.values_mut() {
                 known |= session.cancel_reconciliation(now, subscription, out);
@@ -183,7 +183,7 @@ impl RelayPool {
             return Err(RequestError::ReconcilesAlready { relay });
         }
         let mut reconcile = ReconcileId(0);
-        let effects = self.run(|pool, out| {
+        let effects = self.run(now, |pool, out| {
             for session in pool.sessions.values_mut() {
                 session.cancel_reconciliation(now, &request.name, out);
             }
@@ -227,7 +227,7 @@ impl RelayPool {
             owners: 1,
         };
         self.waiting.insert(publish, Gathering { missing: relays.len(), receipts: Vec::new() });
-        let effects = self.run(|pool, out| {
+        let effects = self.run(now, |pool, out| {
             pool.lease.write(|pages| {
                 pages.publishes.insert(publish, booked.clone());
             });
@@ -321,7 +321,7 @@ impl RelayPool {
 
     /// Does what is due. Calling it too early or too often changes nothing.
     pub fn timer(&mut self, now: Now) -> Vec<Effect> {
-        self.run(|pool, out| {
+        self.run(now, |pool, out| {
             for (relay, session) in &mut pool.sessions {
                 let (_, missed, _) = session.answers();
                 session.timer(now, out);
@@ -353,7 +353,7 @@ impl RelayPool {
     pub fn hurry(&mut self, now: Now, limit: Duration) -> Vec<Effect> {
         let latest = now.monotonic + limit;
         self.latest = latest;
-        self.run(|pool, out| {
+        self.run(now, |pool, out| {
             for session in pool.sessions.values_mut() {
                 session.hurry(now, latest, out);
             }
@@ -363,7 +363,7 @@ impl RelayPool {
     /// Ends all connections with a normal close and answers every publish with what is known. The
     /// book keeps the subscriptions.
     pub fn shut_down(&mut self, now: Now) -> Vec<Effect> {
-        self.run(|pool, out| {
+        self.run(now, |pool, out| {
             for session in pool.sessions.values_mut() {
                 session.shut_down(now, out);
             }
@@ -446,7 +446,7 @@ impl RelayPool {
         let answers =
             |pool: &Self| pool.sessions.get(relay).map(RelaySession::answers).unwrap_or_default();
         let (eoses, missed, _) = answers(self);
-        let effects = self.run(|pool, out| pool.session(relay, |session| act(session, out)));
+        let effects = self.run(now, |pool, out| pool.session(relay, |session| act(session, out)));
         if let Some(router) = self.lease.book().router() {
             let (eoses_now, missed_now, latency) = answers(self);
             if eoses_now > eoses {
@@ -459,8 +459,14 @@ impl RelayPool {
     }
 
     /// Runs one input to its end: books first, then effects.
-    fn run(&mut self, act: impl FnOnce(&mut Self, &mut Out)) -> Vec<Effect> {
+    fn run(&mut self, now: Now, act: impl FnOnce(&mut Self, &mut Out)) -> Vec<Effect> {
         let mut out = Out { last_id: self.last_id, ..Out::default() };
+        let withdrawn = self.lease.withdrawn();
+        if !withdrawn.is_empty() {
+            for session in self.sessions.values_mut() {
+                session.withdraw(now, &withdrawn, &mut out);
+            }
+        }
         act(self, &mut out);
         self.last_id = out.last_id;
         self.lease.note(out.progress);

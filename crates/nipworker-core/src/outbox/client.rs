@@ -88,7 +88,8 @@ impl NostrClient {
     }
 
     /// Takes an event back where no relay has decided yet. What was sent stays sent: a relay whose
-    /// answer is still due may have it, and its yes is still noted.
+    /// answer is still due may have it, and its yes is still noted. Other publishes of the same
+    /// event that still wait for a connection are taken back with it.
     ///
     /// # Errors
     /// As [`outbox_entry`](Self::outbox_entry); [`ClientError::Store`] when the file cannot be

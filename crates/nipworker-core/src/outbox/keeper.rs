@@ -217,7 +217,7 @@ impl Opening {
     /// Starts to send.
     pub(crate) fn start(
         self,
-        book: &RelayBook,
+        book: &Arc<RelayBook>,
         sending: Sending,
     ) -> Result<OutboxKeeper, StartError> {
         let Self { shared, journal } = self;
@@ -235,6 +235,7 @@ impl Opening {
         let keeper = Keeping {
             shared: Arc::clone(&shared),
             journal,
+            book: Arc::clone(book),
             sending,
             tries: FuturesUnordered::new(),
             rewrite_from: Duration::ZERO,
@@ -252,6 +253,7 @@ impl Opening {
 struct Keeping {
     shared: Arc<Shared>,
     journal: Journal,
+    book: Arc<RelayBook>,
     sending: Sending,
     tries: FuturesUnordered<BoxFuture<'static, Tried>>,
     /// Not before then, after it could not be written.
@@ -298,12 +300,14 @@ impl Keeping {
         let mut changed = Vec::new();
         let mut outbox = lock(&self.shared.outbox);
         for request in requests {
-            let (event, reply, wanted) = match request {
+            let (event, is_cancel, reply, wanted) = match request {
                 Request::Queue { event, json, relays, reply } => {
                     let record = outbox.queue(now, event, &json, relays);
-                    (event, reply, record.map(|record| vec![record]))
+                    (event, false, reply, record.map(|record| vec![record]))
                 }
-                Request::Cancel { event, reply } => (event, reply, outbox.cancel(now, &event)),
+                Request::Cancel { event, reply } => {
+                    (event, true, reply, outbox.cancel(now, &event))
+                }
             };
             match wanted {
                 Ok(wanted) => {
@@ -312,7 +316,7 @@ impl Keeping {
                         outbox.apply(now, record);
                     }
                     records.extend(wanted);
-                    changed.push((event, earlier, reply));
+                    changed.push((event, is_cancel, earlier, reply));
                 }
                 Err(error) => answer(reply, Err(refused(error))),
             }
@@ -325,13 +329,17 @@ impl Keeping {
         let mut outbox = lock(&self.shared.outbox);
         match written {
             Ok(()) => {
-                for (event, _, reply) in changed {
+                for (event, is_cancel, _, reply) in changed {
+                    if is_cancel {
+                        // A try may wait for its connection in the pool.
+                        self.book.withdraw(&event);
+                    }
                     let entry = outbox.get(&event).cloned();
                     answer(reply, entry.ok_or_else(|| refused(OutboxError::NotFound(event))));
                 }
             }
             Err(error) => {
-                for (event, earlier, reply) in changed.into_iter().rev() {
+                for (event, _, earlier, reply) in changed.into_iter().rev() {
                     outbox.restore(now, &event, earlier);
                     let reason = format!("the outbox was not written: {error}");
                     answer(reply, Err(ClientError::Store { reason, transient: true }));

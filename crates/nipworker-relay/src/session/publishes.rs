@@ -101,6 +101,14 @@ impl RelaySession {
         }
     }
 
+    /// These publishes were taken back; one that was sent before waits for its answer all the same.
+    pub(crate) fn withdraw(&mut self, now: Now, publishes: &[PublishId], out: &mut Out) {
+        let reason = "not sent: the event was taken back";
+        let unsent = |outbound: &Outbound| !outbound.sent && publishes.contains(&outbound.publish);
+        self.give_up_publishes(now, reason, unsent, out);
+        self.settle(now, out);
+    }
+
     /// What is longer than the relay takes is not sent: it would cost the connection, or bring no
     /// answer at all. Whatever else its document forbids is sent nevertheless: a document may be out
     /// of date or speak of others, and the relay's own answer is the better one.

@@ -1,0 +1,63 @@
+//! What becomes of a publish that is taken back, in simulated time.
+#![allow(clippy::unwrap_used)]
+
+mod sim;
+
+use std::time::Duration;
+
+use nipworker_relay::{ReceiptStatus, RelayConfig};
+use sim::{Manner, Sim};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_publish_that_waits_for_a_connection_is_not_sent_once_it_is_taken_back() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.kill(0);
+    sim.advance(secs(1));
+    let (taken_back, kept) = (sim.event("a"), sim.event("a"));
+    let first = sim.publish(&taken_back, vec![], secs(60));
+    let second = sim.publish(&kept, vec![], secs(60));
+    sim.book.withdraw(&taken_back.id);
+    sim.revive(0);
+    sim.advance(secs(30));
+    let receipt = &sim.receipts[&first][0];
+    assert_eq!(receipt.status, ReceiptStatus::NotConnected);
+    assert!(receipt.message.contains("taken back"), "{receipt:?}");
+    assert_eq!(sim.receipts[&second][0].status, ReceiptStatus::Accepted);
+    let has = |sim: &mut Sim, id| sim.relay(0).events.iter().any(|event| event.id == id);
+    assert!(has(&mut sim, kept.id) && !has(&mut sim, taken_back.id));
+    assert_eq!(sim.book.unanswered_publishes(), 0);
+}
+
+#[test]
+fn what_was_sent_before_it_was_taken_back_waits_for_its_answer() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.advance(secs(1));
+    sim.relay(0).manner = Manner::Silent;
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(60));
+    sim.book.withdraw(&event.id);
+    sim.advance(secs(1));
+    assert!(!sim.receipts.contains_key(&publish));
+    let yes = format!(r#"["OK","{}",true,""]"#, event.id);
+    sim.say(0, &yes);
+    assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::Accepted);
+}
+
+#[test]
+fn the_next_owner_of_the_pool_does_not_send_what_was_taken_back_either() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.kill(0);
+    sim.advance(secs(1));
+    let event = sim.event("a");
+    sim.publish(&event, vec![], secs(60));
+    sim.book.withdraw(&event.id);
+    sim.restart();
+    sim.revive(0);
+    sim.advance(secs(30));
+    assert!(sim.relay(0).events.is_empty());
+    assert_eq!(sim.book.unanswered_publishes(), 0);
+}
