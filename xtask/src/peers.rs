@@ -150,6 +150,14 @@ pub(crate) fn cargo_fuzz() -> Outcome<PathBuf> {
     cargo_install("cargo-fuzz", CARGO_FUZZ, &["--locked"], |_| Ok(()))
 }
 
+/// Settings that halve the time that a release build takes.
+const QUICK_BUILD: [(&str, &str); 4] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+];
+
 /// Installs a crate's program into `target/peers/bin`, unless that version is there.
 fn cargo_install(
     name: &str,
@@ -167,6 +175,8 @@ fn cargo_install(
     let mut command = tools::cargo();
     command.args(["install", name, "--version", version, "--force", "--quiet"]).args(options);
     command.arg("--root").arg(&root).arg("--target-dir").arg(&build);
+    // None of them is measured: what matters is how soon it is there.
+    command.envs(QUICK_BUILD);
     prepare(&mut command)?;
     println!("building {name} {version}, which takes a few minutes");
     tools::run(&mut command)?;
