@@ -52,7 +52,8 @@ fn decode<const N: usize>(text: &str) -> Result<[u8; N], ParseBytesError> {
         *byte = high << 4 | low;
     }
     if seen & NO_DIGIT != 0 {
-        let at = text.bytes().position(|character| digit(character) == NO_DIGIT).unwrap_or_default();
+        let at =
+            text.bytes().position(|character| digit(character) == NO_DIGIT).unwrap_or_default();
         return Err(ParseBytesError::Character { at });
     }
     Ok(out)
