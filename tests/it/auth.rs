@@ -1,4 +1,5 @@
-//! A relay of others that wants to know who we are (NIP-42): rust-nostr's, which serves nobody else.
+//! Relays of others that want to know who we are (NIP-42): rust-nostr's, which serves nobody else,
+//! and nostr-rs-relay, which hides private messages.
 
 use std::time::Duration;
 
@@ -134,5 +135,44 @@ async fn without_consent_the_relay_learns_nothing_and_the_reason_is_told() {
     let told = &status.relays[0];
     assert_eq!((told.auth, told.auths_sent), (AuthState::Declined, 0), "{told:?}");
     assert!(told.auth_challenges > 0, "{told:?}");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn private_messages_come_from_a_relay_that_hides_them_from_strangers() {
+    let (me, other) = (Author::new(), Author::new());
+    let relay = Relay::nostr_rs_with_private_messages().await;
+    let mut socket = Socket::open(&relay.url()).await;
+    let to_me = vec![Tag::new(["p", &me.key().to_string()])];
+    let messages: Vec<Event> = (0..20)
+        .map(|n| other.event(1_059, to_me.clone(), &format!("sealed {n}"), now() - n))
+        .collect();
+    for message in &messages {
+        let (accepted, reason) = socket.publish(&message.to_json()).await;
+        assert!(accepted, "{reason}");
+    }
+    let filter = Filter::new().kinds([1_059]).tag('p', [me.key().to_string()]);
+    let strangers = socket.fetch(&json!({ "kinds": [1_059] })).await;
+    assert_eq!(strangers.len(), 0, "the relay hides them");
+
+    let client = client(&relay, &me, Consent::Configured).await;
+    let all = |ids: &[EventId]| messages.iter().all(|event| ids.contains(&event.id));
+    read(&client, filter.clone(), all).await;
+    assert_eq!(client.status().relays[0].auth, AuthState::Authenticated);
+    client.close().await;
+
+    // A query has them too: its end is not told before the relay knows us.
+    let client = self::client(&relay, &me, Consent::Configured).await;
+    let mut found = client.query(vec![filter]).await.unwrap();
+    let read = async {
+        let mut ids = Vec::new();
+        while let Some(item) = found.next().await {
+            if let SubscriptionEvent::Event { event, .. } = item {
+                ids.push(event.id);
+            }
+        }
+        ids
+    };
+    assert_eq!(within("the query's end", PATIENCE, read).await.len(), messages.len());
     client.close().await;
 }

@@ -100,6 +100,15 @@ impl Relay {
         Self::nostr_rs_with(&(section + "]\n")).await
     }
 
+    /// `nostr-rs-relay`, which asks everybody who they are (NIP-42) and hands private messages only
+    /// to those whom they concern. To others it leaves them out and says nothing.
+    ///
+    /// # Panics
+    /// When it is not installed or does not start.
+    pub async fn nostr_rs_with_private_messages() -> Self {
+        Self::nostr_rs_with("[authorization]\nnip42_auth = true\nnip42_dms = true\n").await
+    }
+
     async fn nostr_rs_with(section: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("section.toml"), section).expect("a file in our own folder");

@@ -2,13 +2,15 @@
 
 use std::{collections::HashMap, hash::Hash, mem};
 
+use foldhash::quality::RandomState;
+
 /// A map in two generations. Inserting goes to the young one; when that is full, it becomes the
 /// old one and what was old is forgotten. So between `size` and `2 × size` entries are
 /// remembered, and forgetting costs nothing per entry.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, RandomState>,
+    old: HashMap<K, V, RandomState>,
     size: usize,
     forgotten: u64,
 }
@@ -16,7 +18,7 @@ pub(crate) struct Generations<K, V> {
 impl<K: Eq + Hash, V> Generations<K, V> {
     /// A map whose generations hold `size` entries each, at least one.
     pub(crate) fn new(size: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), size: size.max(1), forgotten: 0 }
+        Self { young: HashMap::default(), old: HashMap::default(), size: size.max(1), forgotten: 0 }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {

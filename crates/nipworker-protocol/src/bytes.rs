@@ -24,19 +24,21 @@ pub enum ParseBytesError {
     },
 }
 
-/// Marks a character that is no lower-case hex digit.
+/// Set in the value of a character that is no lower-case hex digit.
 const NO_DIGIT: u8 = 0x80;
 
-/// The value of each lower-case hex digit.
-const DIGITS: [u8; 256] = {
-    let mut digits = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        digits[b"0123456789abcdef"[value as usize] as usize] = value;
-        value += 1;
+/// The value of a lower-case hex digit. Without a table, so that compilers take many at a time.
+const fn digit(character: u8) -> u8 {
+    let number = character.wrapping_sub(b'0');
+    let letter = character.wrapping_sub(b'a');
+    if number < 10 {
+        number
+    } else if letter < 6 {
+        letter + 10
+    } else {
+        NO_DIGIT
     }
-    digits
-};
+}
 
 fn decode<const N: usize>(text: &str) -> Result<[u8; N], ParseBytesError> {
     if text.len() != 2 * N {
@@ -45,13 +47,13 @@ fn decode<const N: usize>(text: &str) -> Result<[u8; N], ParseBytesError> {
     let mut out = [0; N];
     let mut seen = 0;
     for (byte, pair) in out.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
-        let [high, low] = pair.map(|character| DIGITS[usize::from(character)]);
+        let [high, low] = pair.map(digit);
         seen |= high | low;
         *byte = high << 4 | low;
     }
     if seen & NO_DIGIT != 0 {
-        let is_digit = |character| DIGITS[usize::from(character)] != NO_DIGIT;
-        let at = text.bytes().position(|character| !is_digit(character)).unwrap_or_default();
+        let at =
+            text.bytes().position(|character| digit(character) == NO_DIGIT).unwrap_or_default();
         return Err(ParseBytesError::Character { at });
     }
     Ok(out)

@@ -12,6 +12,8 @@ pub mod kinds {
     pub const TEXT_NOTE: u16 = 1;
     /// Follow list (NIP-02).
     pub const CONTACTS: u16 = 3;
+    /// Encrypted direct message (NIP-04).
+    pub const DIRECT_MESSAGE: u16 = 4;
     /// Deletion request (NIP-09).
     pub const DELETION: u16 = 5;
     /// Request to vanish (NIP-62).

@@ -16,6 +16,7 @@ mod carrier;
 mod information;
 mod pages;
 mod places;
+mod private;
 mod publishes;
 mod receive;
 mod reconcile;
@@ -69,6 +70,8 @@ pub(crate) struct RelaySession {
     wire: HashMap<String, Carrier>,
     last_wire: u64,
     waiting: Waiting,
+    /// Subscriptions that wait until the relay knows who we are; see `private`.
+    put_off: BTreeSet<Arc<str>>,
     /// What is due when: ends of EOSE deadlines and retries of REQs.
     alarms: BTreeSet<(Duration, Arc<str>)>,
 
@@ -154,6 +157,7 @@ impl RelaySession {
             wire: HashMap::new(),
             last_wire: 0,
             waiting: Waiting::default(),
+            put_off: BTreeSet::new(),
             alarms: BTreeSet::new(),
             auth: Auth::default(),
             information: Information::default(),

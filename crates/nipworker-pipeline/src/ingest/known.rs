@@ -1,20 +1,18 @@
 //! The memory of events that were verified and stored.
 
-use std::{
-    hash::Hasher,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use highway::{HighwayHash, HighwayHasher, Key};
 use nipworker_protocol::{EventId, Signature};
-use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::generations::Generations;
 
-/// A keyed digest of an event's text: SipHash-2-4 with 128 bits. Its key is drawn for each
+/// A keyed digest of an event's text: HighwayHash with 128 bits (Alakuijala, Cox, Wassenberg, 2016),
+/// as strong against guessing as SipHash by what is known and several times as fast. Its key is drawn for each
 /// [`Known`] and never leaves it, and nobody is told a digest; so a text that is to be mistaken for
 /// a known one has to be guessed, once in 2^128. 64 bits would be too few (RUSTSEC-2026-0232).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TextDigest(u128);
+pub(crate) struct TextDigest([u64; 2]);
 
 #[derive(Debug)]
 struct Inner {
@@ -26,7 +24,7 @@ struct Inner {
 
 /// What was verified and stored. Filled by [`Known::remember`] only.
 pub(super) struct Known {
-    key: [u8; 16],
+    key: [u64; 4],
     inner: Mutex<Inner>,
 }
 
@@ -43,9 +41,7 @@ impl Known {
     }
 
     pub(super) fn digest(&self, text: &str) -> TextDigest {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(text.as_bytes());
-        TextDigest(hasher.finish128().as_u128())
+        TextDigest(HighwayHasher::new(Key(self.key)).hash128(text.as_bytes()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

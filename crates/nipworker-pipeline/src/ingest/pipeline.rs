@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
+use foldhash::quality::RandomState;
 use nipworker_protocol::{
     Attestation, Event, EventError, EventId, EventLimits, EventReader, EventView, Filter,
     PackedEvent, Signature, Verified,
@@ -400,7 +401,7 @@ struct Batch<'a> {
     filters: Option<&'a [Filter]>,
     ingest: Ingest,
     /// Where an id stands: in `known` (true) or `to_verify`, and at which index.
-    places: HashMap<EventId, (bool, usize)>,
+    places: HashMap<EventId, (bool, usize), RandomState>,
 }
 
 impl<'a> Batch<'a> {
@@ -414,7 +415,7 @@ impl<'a> Batch<'a> {
                 seen: Vec::new(),
                 refused: Vec::new(),
             },
-            places: HashMap::new(),
+            places: HashMap::default(),
         }
     }
 

@@ -92,6 +92,11 @@ impl Auth {
         self.successes
     }
 
+    /// Whether a challenge came and the relay's verdict on our answer is still to come.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.challenge.is_some() && self.prospect(self.successes) == Prospect::Wait
+    }
+
     /// What becomes of something that was refused, and had been sent when the relay had accepted
     /// who we are `successes` times.
     pub(super) fn prospect(&self, successes: u32) -> Prospect {
@@ -182,6 +187,9 @@ impl RelaySession {
             }
         }
         self.authenticate(now, out);
+        if self.auth.is_under_way() {
+            self.put_off_private(out);
+        }
     }
 
     /// Asks for the signatures that are due.
@@ -361,6 +369,7 @@ impl RelaySession {
     fn go_on_authenticated(&mut self, now: Now, out: &mut Out) {
         self.let_go(now, out);
         self.ask_refused_again(now, out);
+        self.ask_private_again(now, out);
         self.send_refused_again(out);
     }
 
@@ -370,6 +379,7 @@ impl RelaySession {
         self.note_auth();
         if let Prospect::None(problem) = self.auth.prospect(self.auth.successes()) {
             self.let_go(now, out);
+            self.ask_put_off(now, out);
             self.give_up_refused_subscriptions(now, problem, out);
             self.give_up_refused_publishes(now, problem, out);
         }

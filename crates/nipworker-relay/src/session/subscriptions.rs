@@ -55,6 +55,8 @@ pub(super) enum Asked {
         newest: Option<i64>,
         /// How often the relay had accepted who we are by then.
         authenticated: u32,
+        /// The anchor that was asked from.
+        from: Option<i64>,
     },
     /// The relay ended it on this connection.
     Ended(Ended),
@@ -100,6 +102,14 @@ impl Subscription {
         self.is_held = true;
     }
 
+    /// What it was asked for is asked again, from the same time on.
+    pub(super) fn turn_back(&mut self) {
+        if let Asked::Open { from, .. } = self.asked {
+            self.anchor = from;
+            self.safe_anchor = self.safe_anchor.min(from);
+        }
+    }
+
     /// What is to be asked: everything, or from the anchor on.
     pub(super) fn question(&self, overlap_secs: i64) -> Vec<Filter> {
         match self.anchor {
@@ -117,8 +127,9 @@ impl Subscription {
     pub(super) fn begin(&mut self, now: Now, authenticated: u32) {
         self.is_held = false;
         self.next_batch = RelayPool::FIRST_BATCH_EVENTS;
-        let at = now.monotonic;
-        self.asked = Asked::Open { wires: Vec::new(), missing: 0, at, newest: None, authenticated };
+        let (at, from) = (now.monotonic, self.anchor);
+        let wires = Vec::new();
+        self.asked = Asked::Open { wires, missing: 0, at, newest: None, authenticated, from };
     }
 
     /// A REQ is complete and another one follows for the rest; it `stays` or is closed.
@@ -234,12 +245,16 @@ impl RelaySession {
         self.auth = Auth::default();
         self.stats.set_auth(AuthState::NotAsked, None);
         self.waiting = Waiting::default();
+        self.put_off.clear();
         for subscription in self.subscriptions.values_mut() {
             subscription.asked = Asked::No;
         }
     }
 
     pub(super) fn enqueue(&mut self, now: Now, name: Arc<str>, out: &mut Out) {
+        if self.puts_off(&name) {
+            return;
+        }
         let Some(subscription) = self.subscriptions.get(&name) else { return };
         self.waiting.push(Arc::clone(&name), subscription.close_on_eose);
         self.fill(now, out);
@@ -267,6 +282,7 @@ impl RelaySession {
         let Some(subscription) = self.subscriptions.remove(name) else { return };
         self.alarms.retain(|(_, alarm)| **alarm != *name);
         self.waiting.remove(name);
+        self.put_off.remove(name);
         self.dirty.remove(name);
         if let Asked::Open { wires, .. } = subscription.asked {
             self.get_off(name, &wires, out);

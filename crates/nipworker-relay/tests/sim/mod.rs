@@ -54,6 +54,8 @@ pub enum SignerManner {
 pub struct SimRelay {
     /// Who is not authenticated is refused by `auth-required:`.
     pub demands_auth: bool,
+    /// Leaves private messages out for whom it does not know, and says nothing of it.
+    pub hides_private: bool,
     /// Sent at once on each connection.
     pub greets_with_challenge: bool,
     /// Sent before each refusal.
@@ -104,6 +106,7 @@ impl SimRelay {
     fn new() -> Self {
         Self {
             demands_auth: false,
+            hides_private: false,
             greets_with_challenge: false,
             asks_when_refusing: false,
             rejects_auth: false,
@@ -140,6 +143,11 @@ impl SimRelay {
 
     fn is_cut(&self) -> bool {
         self.cut || self.manner == Manner::Cut
+    }
+
+    /// Whether this relay shows an event to us now.
+    fn shows(&self, event: &Event) -> bool {
+        !(self.hides_private && event.kind == 4 && self.authenticated.is_empty())
     }
 
     /// Sends another challenge.
@@ -277,7 +285,8 @@ impl SimRelay {
         let mut found = BTreeMap::new();
         for filter in filters {
             let limit = filter.limit.unwrap_or(self.max_stored).min(self.max_stored);
-            for event in newest.iter().filter(|event| filter.matches(event)).take(limit) {
+            let shown = |event: &&&Event| filter.matches(event) && self.shows(event);
+            for event in newest.iter().filter(shown).take(limit) {
                 found.insert((-event.created_at, event.id), (*event).clone());
             }
         }
@@ -297,7 +306,7 @@ impl SimRelay {
         let wires: Vec<String> = self
             .subscriptions
             .iter()
-            .filter(|(_, filters)| Filter::any_matches(filters, &event))
+            .filter(|(_, filters)| Filter::any_matches(filters, &event) && self.shows(&event))
             .map(|(wire, _)| wire.clone())
             .collect();
         for wire in wires {
@@ -403,6 +412,15 @@ impl Sim {
         let tags = vec![Tag(vec!["t".to_owned(), topic.to_owned()])];
         let content = format!("number {}", self.serial);
         UnsignedEvent::new(PublicKey::from_bytes([1; 32]), created_at, 1, tags, content)
+            .with_signature(Signature::from_bytes([2; 64]))
+    }
+
+    /// A direct message of this moment, to somebody.
+    pub fn message(&mut self) -> Event {
+        self.serial += 1;
+        let tags = vec![Tag(vec!["p".to_owned(), "1".repeat(64)])];
+        let (at, content) = (self.now().unix, format!("secret {}", self.serial));
+        UnsignedEvent::new(PublicKey::from_bytes([1; 32]), at, 4, tags, content)
             .with_signature(Signature::from_bytes([2; 64]))
     }
 

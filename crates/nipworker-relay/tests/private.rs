@@ -1,0 +1,114 @@
+//! Relays that serve private messages only to whom they know (NIP-42), and say nothing of it.
+#![allow(clippy::unwrap_used)]
+
+mod sim;
+
+use std::time::Duration;
+
+use nipworker_relay::{Delivery, Filter, RelayConfig};
+use sim::{SignerManner, Sim};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn messages() -> Vec<Filter> {
+    vec![Filter::new().kinds([4]).tag('p', ["1".repeat(64)])]
+}
+
+fn everything_about_somebody() -> Vec<Filter> {
+    vec![Filter::new().tag('p', ["1".repeat(64)])]
+}
+
+fn eoses(sim: &Sim) -> usize {
+    sim.count(0, |delivery| matches!(delivery, Delivery::EndOfStored { .. }))
+}
+
+/// A relay with one message, and its id.
+fn relay(greets: bool) -> (Sim, String) {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).hides_private = true;
+    sim.relay(0).greets_with_challenge = greets;
+    let message = sim.message();
+    sim.appear(0, &message);
+    (sim, message.id.to_string())
+}
+
+#[test]
+fn messages_that_were_left_out_before_the_relay_knew_us_come_after_it_does() {
+    let (mut sim, message) = relay(false);
+    sim.open("live", messages(), vec![], false);
+    sim.open("all", everything_about_somebody(), vec![], false);
+    sim.open("notes", vec![Filter::new().kinds([1])], vec![], false);
+    assert!(sim.delivered_ids("live").is_empty());
+    sim.advance(secs(5));
+    let asked = sim.relay(0).asked.len();
+    sim.challenge(0);
+    for name in ["live", "all"] {
+        assert_eq!(sim.delivered_ids(name), std::slice::from_ref(&message), "{name}");
+    }
+    assert_eq!(sim.relay(0).asked.len(), asked + 2, "notes are not asked for again");
+    assert_eq!(eoses(&sim), 3, "the end of stored events is told once to each");
+    let next = sim.message();
+    sim.appear(0, &next);
+    assert_eq!(sim.delivered_ids("live").len(), 2, "it is live after that");
+}
+
+#[test]
+fn a_query_for_messages_has_no_end_before_the_relay_knows_us() {
+    let (mut sim, message) = relay(true);
+    sim.signer = SignerManner::Sleeps;
+    sim.kill(0);
+    sim.advance(secs(1));
+    sim.open("query", messages(), vec![], true);
+    sim.revive(0);
+    sim.advance(secs(3));
+    assert_eq!(eoses(&sim), 0, "its answer is not taken for all there is");
+    sim.sign_held();
+    assert_eq!(sim.delivered_ids("query"), [message]);
+    assert_eq!(eoses(&sim), 1);
+    assert!(sim.relay(0).subscriptions.is_empty());
+}
+
+#[test]
+fn a_relay_that_does_not_accept_us_still_gives_what_it_gives_to_everybody() {
+    let (mut sim, _) = relay(true);
+    sim.relay(0).rejects_auth = true;
+    sim.kill(0);
+    sim.advance(secs(1));
+    sim.open("query", messages(), vec![], true);
+    sim.open("live", everything_about_somebody(), vec![], false);
+    sim.revive(0);
+    sim.advance(secs(3));
+    assert_eq!(eoses(&sim), 2);
+    assert_eq!(sim.relay(0).subscriptions.len(), 1, "the live one goes on");
+}
+
+#[test]
+fn a_signer_that_never_answers_does_not_hold_messages_back_for_ever() {
+    let (mut sim, _) = relay(true);
+    sim.signer = SignerManner::Sleeps;
+    sim.kill(0);
+    sim.advance(secs(1));
+    sim.open("live", messages(), vec![], false);
+    sim.revive(0);
+    sim.advance(RelayConfig::default().auth.deadline + secs(2));
+    assert_eq!(sim.relay(0).subscriptions.len(), 1);
+    assert_eq!(eoses(&sim), 1);
+}
+
+#[test]
+fn what_is_closed_while_it_waits_is_not_asked() {
+    let (mut sim, _) = relay(true);
+    sim.signer = SignerManner::Sleeps;
+    sim.kill(0);
+    sim.advance(secs(1));
+    sim.open("live", messages(), vec![], false);
+    sim.revive(0);
+    sim.advance(secs(2));
+    assert!(sim.close("live"));
+    let asked = sim.relay(0).asked.len();
+    sim.sign_held();
+    assert_eq!(sim.relay(0).asked.len(), asked);
+    assert!(sim.relay(0).subscriptions.is_empty());
+}
