@@ -6,7 +6,7 @@ mod sim;
 use std::time::Duration;
 
 use nipworker_relay::{Delivery, Filter, RelayConfig};
-use sim::{SignerManner, Sim};
+use sim::{Manner, SignerManner, Sim};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -56,14 +56,12 @@ fn messages_that_were_left_out_before_the_relay_knew_us_come_after_it_does() {
 
 #[test]
 fn a_query_for_messages_has_no_end_before_the_relay_knows_us() {
-    let (mut sim, message) = relay(true);
+    let (mut sim, message) = relay(false);
     sim.signer = SignerManner::Sleeps;
-    sim.kill(0);
-    sim.advance(secs(1));
+    sim.challenge(0);
     sim.open("query", messages(), vec![], true);
-    sim.revive(0);
     sim.advance(secs(3));
-    assert_eq!(eoses(&sim), 0, "its answer is not taken for all there is");
+    assert_eq!(eoses(&sim), 0, "its answer would not be all there is");
     sim.sign_held();
     assert_eq!(sim.delivered_ids("query"), [message]);
     assert_eq!(eoses(&sim), 1);
@@ -71,15 +69,27 @@ fn a_query_for_messages_has_no_end_before_the_relay_knows_us() {
 }
 
 #[test]
+fn a_query_that_waits_for_its_answer_when_the_relay_asks_who_we_are_is_asked_again() {
+    let (mut sim, message) = relay(false);
+    sim.relay(0).manner = Manner::Silent;
+    sim.open("query", messages(), vec![], true);
+    sim.relay(0).manner = Manner::Polite;
+    sim.challenge(0);
+    assert_eq!(sim.delivered_ids("query"), [message]);
+    assert_eq!(eoses(&sim), 1);
+    assert!(sim.relay(0).subscriptions.is_empty(), "the first REQ was closed");
+}
+
+#[test]
 fn a_relay_that_does_not_accept_us_still_gives_what_it_gives_to_everybody() {
-    let (mut sim, _) = relay(true);
+    let (mut sim, _) = relay(false);
     sim.relay(0).rejects_auth = true;
-    sim.kill(0);
-    sim.advance(secs(1));
+    sim.signer = SignerManner::Sleeps;
+    sim.challenge(0);
     sim.open("query", messages(), vec![], true);
     sim.open("live", everything_about_somebody(), vec![], false);
-    sim.revive(0);
-    sim.advance(secs(3));
+    assert_eq!(eoses(&sim), 0);
+    sim.sign_held();
     assert_eq!(eoses(&sim), 2);
     assert_eq!(sim.relay(0).subscriptions.len(), 1, "the live one goes on");
 }
