@@ -49,7 +49,7 @@ pub use message::{
     ClientMessage, EventFrame, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,
     SUBSCRIPTION_ID_MAX_CHARS, StoredHint,
 };
-pub use packed::{EventView, PackedError, PackedEvent, PackedEvents};
+pub use packed::{EventView, PACKED_VERSION, PackedError, PackedEvent, PackedEvents};
 pub use relay_url::{RelayUrl, RelayUrlError};
 pub use tag::Tag;
 pub use text::{EventReader, EventText};

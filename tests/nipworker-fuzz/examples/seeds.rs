@@ -12,7 +12,9 @@ use std::{collections::BTreeSet, path::Path};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bech32::primitives::decode::CheckedHrpstring;
 use nipworker_fuzz::text;
-use nipworker_protocol::{Event, EventLimits, Filter, PackedEvents, RelayMessage, UnsignedEvent};
+use nipworker_protocol::{
+    Event, EventLimits, Filter, PackedEvent, PackedEvents, RelayMessage, UnsignedEvent,
+};
 use nipworker_schema::{
     CacheEdge, ClientEdge, CryptoEdge, EventBatchT, FailureCode, GetPublicKeyT, IngestEdge,
     MineEventT, MinerEdge, OpenReqT, PersistT, QueryPageT, RelayEdge, SignT, SubscribeT,
@@ -54,6 +56,7 @@ fn main() {
         let kind = event.kind.to_be_bytes();
         write("kinds", &number, [kind.as_slice(), text.as_bytes()].concat());
         write("content_blocks", &number, text);
+        write("packed_event", &number, PackedEvent::new(event).view().as_bytes());
     }
     frames(note);
     kinds();
@@ -202,6 +205,8 @@ fn messages(note: &Event) {
     let sign = SignT { template: UnsignedEvent::from(note.clone()).into() };
     write("flatbuffers", "sign", CryptoEdge::encode(sign).as_bytes());
     write("flatbuffers", "key", CryptoEdge::encode(GetPublicKeyT {}).as_bytes());
+    let all = [note, note].into_iter().collect::<PackedEvents>().into_bytes();
+    write("packed_event", "several", all);
     let persist = PersistT { events: [note].into_iter().collect::<PackedEvents>().into_bytes() };
     write("flatbuffers", "persist", CacheEdge::encode(persist).as_bytes());
     let page = QueryPageT { filters: vec![filter.clone().into()], ..QueryPageT::default() };

@@ -104,6 +104,7 @@ short_runs! {
     nip19,
     bolt11,
     flatbuffers,
+    packed_event,
     encrypted_text,
     filter_json,
     relay_url,

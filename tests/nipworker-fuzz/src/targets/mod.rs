@@ -11,6 +11,7 @@ mod frame_scan;
 mod kinds;
 mod markdown;
 mod nip19;
+mod packed_event;
 mod relay_session;
 mod relay_url;
 
@@ -36,6 +37,11 @@ pub const ALL: &[Target] = &[
     Target { name: "nip19", run: nip19::run, words: &["nostr:", "npub1", "\u{0}\u{20}", "nsec1"] },
     Target { name: "bolt11", run: bolt11::run, words: &["bc", "bcrt", "10u", "p", "2100000000"] },
     Target { name: "flatbuffers", run: flatbuffers::run, words: &[] },
+    Target {
+        name: "packed_event",
+        run: packed_event::run,
+        words: &["\u{2}\u{1}", "\u{0}", "\u{7f}"],
+    },
     Target {
         name: "encrypted_text",
         run: encrypted_text::run,
