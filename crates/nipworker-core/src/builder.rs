@@ -127,7 +127,13 @@ impl std::fmt::Debug for NostrClientBuilder {
     }
 }
 
-fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
+/// Opens a store as a client does, without a client: to check it, to compact it, to read it. Nobody
+/// else can have it open meanwhile.
+///
+/// # Errors
+/// [`StartError::Store`]: it is in use, cannot be read or written, or is damaged. With
+/// `set_aside_damaged` a damaged one is renamed, and a fresh one begun.
+pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
     match config.backend {
         StoreBackend::Memory => KvStore::open(MemoryKv::new())
             .map(|store| Arc::new(store) as _)

@@ -76,7 +76,7 @@ mod sync;
 mod tree;
 mod wire;
 
-pub use builder::NostrClientBuilder;
+pub use builder::{NostrClientBuilder, open_store};
 #[cfg(feature = "chaos")]
 pub use chaos::{Fault, Worker};
 pub use client::NostrClient;
@@ -102,7 +102,7 @@ pub use nipworker_pipeline::{
 pub use nipworker_relay::routing::RouterCounts;
 pub use nipworker_relay::{AuthState, Consent, ErrorKind, LinkState, ReconcileEnd, RelayReport};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
-pub use nipworker_store::{EventStore, StoreStats};
+pub use nipworker_store::{CheckReport, EventStore, StoreStats};
 pub use nipworker_supervision::{
     ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,
 };

@@ -31,7 +31,7 @@ pub(crate) struct Signers {
 }
 
 /// The engine's configuration, with the places of its files filled in from the data folder.
-fn engine_config(config: &Config) -> ClientConfig {
+pub(crate) fn engine_config(config: &Config) -> ClientConfig {
     let mut engine = config.engine.clone();
     engine.store.path = config.data_dir().join(&engine.store.path);
     for file in [&mut engine.miner.checkpoint, &mut engine.outbox.file] {

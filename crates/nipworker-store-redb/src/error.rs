@@ -6,7 +6,9 @@ use std::{
 };
 
 use nipworker_store::{KvError, StoreError};
-use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+use redb::{
+    CommitError, CompactionError, DatabaseError, StorageError, TableError, TransactionError,
+};
 
 /// Why a store file cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +173,14 @@ pub(crate) fn transaction(during: &'static str, error: TransactionError) -> KvEr
 pub(crate) fn commit(during: &'static str, error: CommitError) -> KvError {
     match error {
         CommitError::Storage(error) => storage(during, error),
+        other => KvError::Unavailable { during, detail: other.to_string() },
+    }
+}
+
+/// Tells an error of a compaction.
+pub(crate) fn compaction(during: &'static str, error: CompactionError) -> KvError {
+    match error {
+        CompactionError::Storage(error) => storage(during, error),
         other => KvError::Unavailable { during, detail: other.to_string() },
     }
 }

@@ -18,12 +18,15 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition, 
 use crate::{
     OpenError,
     create::create_if_missing,
-    error::{commit, storage, table, transaction},
+    error::{commit, compaction, storage, table, transaction},
     snapshot::Snapshot,
 };
 
 /// Bytes of redb's cache unless the options say otherwise.
 pub const CACHE_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// Rounds of one compaction; two are usual.
+const COMPACTION_ROUNDS_MAX: usize = 8;
 
 /// The one table; its name is part of the file format.
 pub(crate) const TABLE: TableDefinition<'static, &'static [u8], &'static [u8]> =
@@ -255,6 +258,32 @@ impl OrderedKv for RedbKv {
 
     fn flush(&self) -> Result<(), KvError> {
         Ok(())
+    }
+
+    fn compact(&self) -> Result<(), KvError> {
+        let during = "compacting";
+        // An error of an earlier call is got over first.
+        self.with(during, |_| Ok(()))?;
+        let mut slot = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = slot.as_mut() else {
+            return Err(KvError::Unavailable { during, detail: "database is closed".into() });
+        };
+        let in_doubt = Arc::clone(&open.in_doubt);
+        // Each round moves pages to the front; the last one finds nothing to move.
+        let result = guarded(during, || {
+            for _ in 0..COMPACTION_ROUNDS_MAX {
+                if !open.database.compact().map_err(|error| compaction(during, error))? {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = &result
+            && !matches!(error, KvError::Unavailable { .. })
+        {
+            note(&in_doubt, error);
+        }
+        result
     }
 }
 

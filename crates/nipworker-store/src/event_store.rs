@@ -147,6 +147,15 @@ pub trait EventStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Kv`].
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Gives back the room that removed events left on the disk, as far as the backend can;
+    /// [`stats`](Self::stats) tells the size before and after. Other calls wait meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`]; transient while something is being read. Nothing is lost then.
+    fn compact(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What became of one event that was put.

@@ -39,6 +39,16 @@ pub trait OrderedKv: Send + Sync {
     /// # Errors
     /// Any [`KvError`].
     fn flush(&self) -> Result<(), KvError>;
+
+    /// Gives back the room that removed entries left on the disk, as far as the backend can;
+    /// without an own way to do so, nothing happens. It may take as long as writing everything
+    /// anew, and other calls wait meanwhile.
+    ///
+    /// # Errors
+    /// Any [`KvError`]; [`KvError::Unavailable`] while a snapshot is in use. Nothing is lost then.
+    fn compact(&self) -> Result<(), KvError> {
+        Ok(())
+    }
 }
 
 /// One moment's view of an [`OrderedKv`].

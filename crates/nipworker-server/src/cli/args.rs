@@ -76,6 +76,15 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Print stored events as JSON lines, oldest first.
     Export(ExportArgs),
+    /// Read the whole store and compare every index with the events.
+    ///
+    /// Nothing is changed. The daemon that uses the data folder must be stopped first. Exit code 1
+    /// means that something disagrees, or that the store cannot be opened.
+    Check(StoreArgs),
+    /// Give back the room on the disk that deleted and replaced events left.
+    ///
+    /// The daemon that uses the data folder must be stopped first. An interruption loses nothing.
+    Compact(StoreArgs),
 }
 
 /// What every command that reads the configuration takes.
@@ -498,6 +507,17 @@ pub(crate) struct ExportArgs {
     pub(crate) filters: Vec<String>,
 
     /// Events are printed as JSON lines in any case; accepted so that scripts can always say it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A command on the store's own file.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+
+    /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -18,6 +18,7 @@ mod rates;
 mod remote;
 mod run;
 mod status;
+mod store;
 mod sync;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Check(args) => store::check(&args),
+        Command::Compact(args) => store::compact(&args),
     };
     match result {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

@@ -12,4 +12,5 @@ mod mine_api;
 mod mining;
 mod relay_face;
 mod socket;
+mod store_file;
 mod upstream;

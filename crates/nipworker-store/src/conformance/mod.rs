@@ -24,6 +24,7 @@ macro_rules! ordered_kv_conformance {
     ($make:expr) => {
         $crate::conformance_tests! { ordered_kv, $make;
             what_is_committed_is_read_back,
+            compaction_changes_nothing_that_is_read,
             a_batch_is_applied_as_a_whole_and_its_last_change_counts,
             keys_are_in_the_order_of_their_bytes,
             a_scan_keeps_to_its_range_both_ways,

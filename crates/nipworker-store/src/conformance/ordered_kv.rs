@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use crate::{Direction, KeyRange, KvSnapshot, OrderedKv, WriteBatch};
+use crate::{Direction, KeyRange, KvError, KvSnapshot, OrderedKv, WriteBatch};
 
 use super::Rng;
 
@@ -53,6 +53,39 @@ pub fn what_is_committed_is_read_back(make: Make<'_>) {
     let snapshot = kv.snapshot().unwrap();
     assert_eq!(snapshot.get(b"a").unwrap(), None);
     assert_eq!(snapshot.get(b"b").unwrap(), Some(b"2".to_vec()));
+}
+
+/// Making the file smaller changes nothing that is read, and writing goes on after it. While a
+/// snapshot is in use it may be refused; then nothing has happened.
+pub fn compaction_changes_nothing_that_is_read(make: Make<'_>) {
+    let kv = make();
+    let all = range("", "~");
+    for round in 0..40 {
+        let mut batch = WriteBatch::new();
+        for number in 0..50 {
+            batch.put(format!("{number:03}"), vec![round; 500]);
+            if number % 2 == 0 {
+                batch.delete(format!("{number:03}"));
+            }
+        }
+        kv.commit(&batch).unwrap();
+    }
+    let before = keys(&*kv.snapshot().unwrap(), all.clone(), Direction::Forward);
+    assert_eq!(before.len(), 25);
+    let snapshot = kv.snapshot().unwrap();
+    if let Err(error) = kv.compact() {
+        assert!(matches!(error, KvError::Unavailable { .. }), "{error}");
+    }
+    assert_eq!(keys(&*snapshot, all.clone(), Direction::Forward), before);
+    drop(snapshot);
+    let size = || kv.stats().unwrap().disk_bytes;
+    let was = size();
+    kv.compact().unwrap();
+    assert!(size() <= was, "{:?} bytes after, {was:?} before", size());
+    assert_eq!(keys(&*kv.snapshot().unwrap(), all.clone(), Direction::Forward), before);
+    assert_eq!(kv.snapshot().unwrap().get(b"001").unwrap(), Some(vec![39; 500]));
+    write(&*kv, &[("zzz", "later")]);
+    assert_eq!(keys(&*kv.snapshot().unwrap(), all, Direction::Forward).len(), 26);
 }
 
 /// All changes of a batch appear together.

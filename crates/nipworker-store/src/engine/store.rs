@@ -326,4 +326,8 @@ impl EventStore for KvStore {
     fn flush(&self) -> Result<(), StoreError> {
         Ok(self.kv.flush()?)
     }
+
+    fn compact(&self) -> Result<(), StoreError> {
+        Ok(self.kv.compact()?)
+    }
 }
