@@ -144,15 +144,14 @@ async fn private_messages_come_from_a_relay_that_hides_them_from_strangers() {
     let relay = Relay::nostr_rs_with_private_messages().await;
     let mut socket = Socket::open(&relay.url()).await;
     let to_me = vec![Tag::new(["p", &me.key().to_string()])];
-    let messages: Vec<Event> = (0..20)
-        .map(|n| other.event(1_059, to_me.clone(), &format!("sealed {n}"), now() - n))
-        .collect();
+    let messages: Vec<Event> =
+        (0..20).map(|n| other.event(4, to_me.clone(), &format!("sealed {n}"), now() - n)).collect();
     for message in &messages {
         let (accepted, reason) = socket.publish(&message.to_json()).await;
         assert!(accepted, "{reason}");
     }
-    let filter = Filter::new().kinds([1_059]).tag('p', [me.key().to_string()]);
-    let strangers = socket.fetch(&json!({ "kinds": [1_059] })).await;
+    let filter = Filter::new().kinds([4]).tag('p', [me.key().to_string()]);
+    let strangers = socket.fetch(&json!({ "kinds": [4] })).await;
     assert_eq!(strangers.len(), 0, "the relay hides them");
 
     let client = client(&relay, &me, Consent::Configured).await;
