@@ -33,7 +33,7 @@ use nipworker_transport::{CloseFrame, ConnectOptions, Outgoing, TransportError};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use self::{
-    auth::Auth, carrier::Carrier, information::Information, places::Waiting,
+    auth::Auth, carrier::Carrier, information::Information, places::Waiting, private::PutOff,
     reconcile::Reconciliations,
 };
 pub(crate) use self::{
@@ -71,7 +71,7 @@ pub(crate) struct RelaySession {
     last_wire: u64,
     waiting: Waiting,
     /// Subscriptions that wait until the relay knows who we are; see `private`.
-    put_off: BTreeSet<Arc<str>>,
+    put_off: PutOff,
     /// What is due when: ends of EOSE deadlines and retries of REQs.
     alarms: BTreeSet<(Duration, Arc<str>)>,
 
@@ -157,7 +157,7 @@ impl RelaySession {
             wire: HashMap::new(),
             last_wire: 0,
             waiting: Waiting::default(),
-            put_off: BTreeSet::new(),
+            put_off: PutOff::default(),
             alarms: BTreeSet::new(),
             auth: Auth::default(),
             information: Information::default(),
@@ -289,6 +289,7 @@ impl RelaySession {
             _ => {}
         }
         self.expire_auth(now, out);
+        self.expire_put_off(now, out);
         let held = matches!(&self.link, Link::Up(up) if up.held_until.is_some());
         if held && !self.is_held_back(now) {
             self.let_go(now, out);
@@ -315,7 +316,11 @@ impl RelaySession {
             Link::Up(up) => up.held_until,
             _ => None,
         };
-        [link, idle, alarm, publish, reconciliation, auth, held].into_iter().flatten().min()
+        let put_off = self.put_off.next_deadline();
+        [link, idle, alarm, publish, reconciliation, auth, held, put_off]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Since when nothing needs this relay.

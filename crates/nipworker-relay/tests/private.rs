@@ -95,6 +95,33 @@ fn a_relay_that_does_not_accept_us_still_gives_what_it_gives_to_everybody() {
 }
 
 #[test]
+fn a_relay_that_accepts_us_in_silence_is_asked_a_moment_later() {
+    let (mut sim, message) = relay(false);
+    sim.relay(0).accepts_in_silence = true;
+    sim.relay(0).manner = Manner::Silent;
+    sim.open("query", messages(), vec![], true);
+    sim.relay(0).manner = Manner::Polite;
+    sim.challenge(0);
+    assert_eq!(eoses(&sim), 0, "its yes may still come");
+    sim.advance(secs(2));
+    assert_eq!(sim.delivered_ids("query"), [message]);
+    assert_eq!(eoses(&sim), 1);
+}
+
+#[test]
+fn a_relay_that_asks_again_and_again_cannot_hold_messages_back_for_ever() {
+    let (mut sim, _) = relay(false);
+    sim.signer = SignerManner::Sleeps;
+    sim.challenge(0);
+    sim.open("live", messages(), vec![], false);
+    for _ in 0..30 {
+        sim.advance(secs(1));
+        sim.challenge(0);
+    }
+    assert_eq!(sim.relay(0).subscriptions.len(), 1);
+}
+
+#[test]
 fn a_signer_that_never_answers_does_not_hold_messages_back_for_ever() {
     let (mut sim, _) = relay(true);
     sim.signer = SignerManner::Sleeps;

@@ -187,9 +187,7 @@ impl RelaySession {
             }
         }
         self.authenticate(now, out);
-        if self.auth.is_under_way() {
-            self.put_off_private(out);
-        }
+        self.put_off_private(now, out);
     }
 
     /// Asks for the signatures that are due.
@@ -274,6 +272,7 @@ impl RelaySession {
                 };
                 self.stats.auths_sent.increment();
                 self.transmit(Outgoing::Text(ClientMessage::auth_frame(event)), out);
+                self.auth_was_sent(now);
             }
             Err(SignFailure { is_transient: true, .. }) if auth.tries < TRIES => {
                 auth.tries += 1;

@@ -8,6 +8,7 @@ use super::{
     Link, RelaySession,
     auth::{Auth, Prospect},
     places::Waiting,
+    private::PutOff,
 };
 use crate::{
     AuthProblem, AuthState, Delivery, Now, RelayPool,
@@ -245,14 +246,14 @@ impl RelaySession {
         self.auth = Auth::default();
         self.stats.set_auth(AuthState::NotAsked, None);
         self.waiting = Waiting::default();
-        self.put_off.clear();
+        self.put_off = PutOff::default();
         for subscription in self.subscriptions.values_mut() {
             subscription.asked = Asked::No;
         }
     }
 
     pub(super) fn enqueue(&mut self, now: Now, name: Arc<str>, out: &mut Out) {
-        if self.puts_off(&name) {
+        if self.puts_off(now, &name) {
             return;
         }
         let Some(subscription) = self.subscriptions.get(&name) else { return };

@@ -64,6 +64,8 @@ pub struct SimRelay {
     pub rejects_auth: bool,
     /// Never answers one.
     pub ignores_auth: bool,
+    /// Accepts every authentication, and says nothing of it.
+    pub accepts_in_silence: bool,
     /// The newest challenge.
     pub challenge: Option<String>,
     pub authenticated: BTreeSet<PublicKey>,
@@ -111,6 +113,7 @@ impl SimRelay {
             asks_when_refusing: false,
             rejects_auth: false,
             ignores_auth: false,
+            accepts_in_silence: false,
             challenge: None,
             authenticated: BTreeSet::new(),
             auths: Vec::new(),
@@ -182,6 +185,9 @@ impl SimRelay {
         };
         if accepted {
             self.authenticated.insert(event.pubkey);
+        }
+        if accepted && self.accepts_in_silence {
+            return;
         }
         self.say(&RelayMessage::Ok { id: event.id, accepted, message: message.to_owned() });
     }
