@@ -47,9 +47,9 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    fn place(&self, start: usize, end: usize, escapes: usize) -> Option<Piece> {
-        let [start, end, escapes] = [start, end, escapes].map(|it| u32::try_from(it).ok());
-        Some(Piece { start: start?, end: end?, escapes: escapes? })
+    /// All of them fit: a longer text is not read here at all.
+    fn place(start: usize, end: usize, escapes: usize) -> Piece {
+        Piece { start: start as u32, end: end as u32, escapes: escapes as u32 }
     }
 
     pub(super) fn string(&mut self) -> Option<Piece> {
@@ -72,7 +72,7 @@ impl<'t> Cursor<'t> {
             }
         }
         self.at += 1;
-        self.place(start, self.at - 1, escapes)
+        Some(Self::place(start, self.at - 1, escapes))
     }
 
     /// An integer of at most 18 digits, so that any of them fits.
@@ -94,7 +94,7 @@ impl<'t> Cursor<'t> {
             *value = -*value;
         }
         self.at = first + count;
-        self.place(start, self.at, 0)
+        Some(Self::place(start, self.at, 0))
     }
 
     /// A list of lists of strings. Whether there is no white space in it.
@@ -117,12 +117,12 @@ impl<'t> Cursor<'t> {
                         }
                     }
                 }
-                to.tag_ends.push(u32::try_from(to.elements.len()).ok()?);
+                to.tag_ends.push(to.elements.len() as u32);
                 if !self.goes_on(b']')? {
                     break;
                 }
             }
         }
-        Some((self.place(start, self.at, 0)?, !self.has_spaces))
+        Some((Self::place(start, self.at, 0), !self.has_spaces))
     }
 }
