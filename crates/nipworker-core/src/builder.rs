@@ -131,7 +131,8 @@ impl std::fmt::Debug for NostrClientBuilder {
 /// else can have it open meanwhile.
 ///
 /// # Errors
-/// [`StartError::Store`]: it is in use, cannot be read or written, or is damaged. With
+/// [`StartError::Store`]: it is in use, cannot be read or written, is damaged, or is of a kind that
+/// this build does not have. With
 /// `set_aside_damaged` a damaged one is renamed, and a fresh one begun.
 pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
     match config.backend {

@@ -166,9 +166,9 @@ impl RelayBook {
         self.pages().requests.len()
     }
 
-    /// Takes back the publishes of this event from the relays to which it was not sent yet: a
-    /// connection that comes later does not carry it there. Their receipts say that it was not
-    /// sent. What was sent stays sent.
+    /// Takes back the publishes of this event: neither a connection that comes later nor an
+    /// authentication carries it to a relay. Where it was not sent, the receipt says so; what was
+    /// sent stays sent, and its answer is waited for as long as the connection lasts.
     pub fn withdraw(&self, event: &EventId) {
         let mut pages = self.pages();
         let Pages { publishes, withdrawn, .. } = &mut *pages;

@@ -67,6 +67,8 @@
 //! | [`eose_deadline`](RelayConfig::eose_deadline), or the request's | opening | 10 s | `Unavailable`; a query is over, a live one goes on |
 //! | [`closed_retry`](RelayConfig::closed_retry) | CLOSED for a passing reason | 60 s | asked again |
 //! | [`auth.deadline`](AuthConfig::deadline) | CLOSED with `auth-required:` | 10 s | `Closed` with the [`AuthProblem`] |
+//! | the same, half of the time for the first answer at most | a challenge, for private messages | 10 s | asked as a stranger asks |
+//! | answer to `AUTH` | `AUTH` sent | 1 s | private messages are asked for (again); not all relays say yes |
 //! | [`backoff`](RelayConfig::backoff) | connection lost | 0.5 s to 30 s | dialled, then asked from the last seen time |
 //!
 //! **EOSE for a relay** is told when all REQs of the subscription, with all their pages, have sent

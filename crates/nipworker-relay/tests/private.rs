@@ -149,3 +149,78 @@ fn what_is_closed_while_it_waits_is_not_asked() {
     assert_eq!(sim.relay(0).asked.len(), asked);
     assert!(sim.relay(0).subscriptions.is_empty());
 }
+
+#[test]
+fn a_query_is_asked_as_a_stranger_asks_when_the_signer_sleeps_too_long() {
+    let (mut sim, _) = relay(false);
+    sim.relay(0).manner = Manner::Silent;
+    sim.open("query", everything_about_somebody(), vec![], true);
+    sim.relay(0).manner = Manner::Polite;
+    let mention = sim.mention();
+    sim.appear(0, &mention);
+    sim.signer = SignerManner::Sleeps;
+    sim.challenge(0);
+    sim.advance(RelayConfig::default().eose_deadline);
+    // Once by each of two REQs; whoever reads is spared the copy.
+    assert_eq!(sim.delivered_ids("query"), [mention.id.to_string(), mention.id.to_string()]);
+    assert_eq!(eoses(&sim), 1, "it has its end in time");
+}
+
+#[test]
+fn what_still_waits_for_a_place_waits_for_the_relay_to_know_us_as_well() {
+    let config = RelayConfig { max_open_subscriptions: 2, ..RelayConfig::default() };
+    let mut sim = Sim::new(1, config);
+    sim.relay(0).hides_private = true;
+    let message = sim.message();
+    sim.appear(0, &message);
+    sim.relay(0).manner = Manner::Silent;
+    for name in ["a", "b", "c", "d"] {
+        let filter = Filter::new().kinds([4]).tag('p', ["1".repeat(64)]).limit(1 + name.len());
+        sim.open(name, vec![filter.tag('t', [name])], vec![], true);
+    }
+    sim.open("e", messages(), vec![], true);
+    sim.relay(0).manner = Manner::Polite;
+    sim.challenge(0);
+    assert_eq!(sim.delivered_ids("e"), [message.id.to_string()]);
+}
+
+#[test]
+fn messages_that_were_hidden_come_although_the_connection_broke_before_the_relay_knew_us() {
+    let (mut sim, message) = relay(false);
+    let limited = vec![messages().remove(0).limit(50)];
+    sim.open("live", limited, vec![], false);
+    assert_eq!(eoses(&sim), 1, "answered as a stranger is");
+    sim.advance(secs(600));
+    sim.kill(0);
+    sim.advance(secs(1));
+    sim.revive(0);
+    sim.advance(secs(40));
+    assert!(sim.delivered_ids("live").is_empty());
+    sim.challenge(0);
+    assert_eq!(sim.delivered_ids("live"), [message]);
+}
+
+#[test]
+fn a_relay_that_accepts_us_in_silence_after_the_first_answer_is_asked_again() {
+    let (mut sim, message) = relay(false);
+    sim.relay(0).accepts_in_silence = true;
+    sim.open("live", messages(), vec![], false);
+    assert_eq!(eoses(&sim), 1);
+    sim.advance(secs(5));
+    sim.challenge(0);
+    sim.advance(secs(2));
+    assert_eq!(sim.delivered_ids("live"), [message]);
+}
+
+#[test]
+fn subscriptions_that_ask_the_same_share_a_req_again_after_the_relay_knows_us() {
+    let (mut sim, message) = relay(false);
+    for name in ["a", "b", "c"] {
+        sim.open(name, messages(), vec![], false);
+    }
+    sim.challenge(0);
+    for name in ["a", "b", "c"] {
+        assert_eq!(sim.delivered_ids(name), std::slice::from_ref(&message), "{name}");
+    }
+    assert_eq!(sim.relay(0).subscriptions.len(), 1);
+}

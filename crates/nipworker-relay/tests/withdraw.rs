@@ -61,3 +61,39 @@ fn the_next_owner_of_the_pool_does_not_send_what_was_taken_back_either() {
     assert!(sim.relay(0).events.is_empty());
     assert_eq!(sim.book.unanswered_publishes(), 0);
 }
+
+#[test]
+fn what_was_sent_and_taken_back_is_not_sent_again_on_the_next_connection() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.advance(secs(1));
+    sim.relay(0).manner = Manner::Silent;
+    let (before, after) = (sim.event("a"), sim.event("a"));
+    let first = sim.publish(&before, vec![], secs(60));
+    let second = sim.publish(&after, vec![], secs(60));
+    sim.book.withdraw(&before.id);
+    sim.advance(secs(1));
+    sim.kill(0);
+    sim.book.withdraw(&after.id);
+    sim.advance(secs(1));
+    sim.relay(0).manner = Manner::Polite;
+    sim.revive(0);
+    sim.advance(secs(30));
+    assert_eq!(sim.relay(0).got_events.len(), 2, "each once, on the first connection");
+    for publish in [first, second] {
+        assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::NoAnswer);
+    }
+}
+
+#[test]
+fn what_a_relay_refused_to_strangers_and_was_taken_back_is_not_sent_once_it_knows_us() {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.relay(0).demands_auth = true;
+    let event = sim.event("a");
+    let publish = sim.publish(&event, vec![], secs(60));
+    assert!(!sim.receipts.contains_key(&publish), "it waits for the relay to ask who we are");
+    sim.book.withdraw(&event.id);
+    sim.challenge(0);
+    sim.advance(secs(1));
+    assert_eq!(sim.relay(0).got_events.len(), 1);
+    assert_eq!(sim.receipts[&publish][0].status, ReceiptStatus::Refused);
+}

@@ -1,6 +1,7 @@
 //! The thread that keeps the outbox: it writes the journal, and tries what is due.
 
 use std::{
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -34,6 +35,9 @@ use crate::{
 const REQUESTS_MAX: usize = 256;
 /// How long after a failure the file is not written anew, unless somebody waits for it.
 const REWRITE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How often a try that was taken back is looked for in the pool until it has ended.
+const WITHDRAW_AGAIN: Duration = Duration::from_millis(50);
 
 /// The events that are to arrive, and their file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +242,8 @@ impl Opening {
             book: Arc::clone(book),
             sending,
             tries: FuturesUnordered::new(),
+            trying: HashMap::new(),
+            withdrawn: HashSet::new(),
             rewrite_from: Duration::ZERO,
         };
         let thread = std::thread::Builder::new()
@@ -256,6 +262,10 @@ struct Keeping {
     book: Arc<RelayBook>,
     sending: Sending,
     tries: FuturesUnordered<BoxFuture<'static, Tried>>,
+    /// How many tries of each event are under way.
+    trying: HashMap<EventId, usize>,
+    /// Of these, the ones that were taken back.
+    withdrawn: HashSet<EventId>,
     /// Not before then, after it could not be written.
     rewrite_from: Duration,
 }
@@ -272,6 +282,8 @@ impl Keeping {
         loop {
             self.tidy();
             for attempt in lock(&self.shared.outbox).attempts(self.shared.now()) {
+                *self.trying.entry(attempt.event).or_default() += 1;
+                self.withdrawn.remove(&attempt.event);
                 self.tries.push(attempted(self.sending.clone(), attempt).boxed());
             }
             let idle = lock(&self.shared.outbox).idle(self.shared.now());
@@ -285,6 +297,10 @@ impl Keeping {
                 Some(tried) = self.tries.next(), if !self.tries.is_empty() => self.tried(tried),
                 () = self.shared.hurry.notified() => {}
                 () = sleep(idle) => {}
+                // A try that had not reached the pool yet may have by now.
+                () = tokio::time::sleep(WITHDRAW_AGAIN), if !self.withdrawn.is_empty() => {
+                    self.withdrawn.iter().for_each(|event| self.book.withdraw(event));
+                }
             }
         }
         self.journal.release();
@@ -315,6 +331,7 @@ impl Keeping {
                     for record in &wanted {
                         outbox.apply(now, record);
                     }
+                    let is_cancel = is_cancel && !wanted.is_empty();
                     records.extend(wanted);
                     changed.push((event, is_cancel, earlier, reply));
                 }
@@ -331,8 +348,7 @@ impl Keeping {
             Ok(()) => {
                 for (event, is_cancel, _, reply) in changed {
                     if is_cancel {
-                        // A try may wait for its connection in the pool.
-                        self.book.withdraw(&event);
+                        self.withdraw(event);
                     }
                     let entry = outbox.get(&event).cloned();
                     answer(reply, entry.ok_or_else(|| refused(OutboxError::NotFound(event))));
@@ -348,11 +364,28 @@ impl Keeping {
         }
     }
 
+    /// A try may wait for its connection in the pool, or be on its way there.
+    fn withdraw(&mut self, event: EventId) {
+        self.book.withdraw(&event);
+        if self.trying.contains_key(&event) {
+            self.withdrawn.insert(event);
+        }
+    }
+
     /// Notes what came of tries: those that have ended by now, with one write.
     fn tried(&mut self, first: Tried) {
         let mut all = vec![first];
         while let Some(Some(tried)) = self.tries.next().now_or_never() {
             all.push(tried);
+        }
+        for Tried { event, .. } in &all {
+            if let Some(count) = self.trying.get_mut(event) {
+                *count -= 1;
+                if *count == 0 {
+                    self.trying.remove(event);
+                    self.withdrawn.remove(event);
+                }
+            }
         }
         let now = self.shared.now();
         let mut records = Vec::new();

@@ -8,9 +8,10 @@ use nipworker_protocol::{EventId, Signature};
 use crate::generations::Generations;
 
 /// A keyed digest of an event's text: HighwayHash with 128 bits (Alakuijala, Cox, Wassenberg, 2016),
-/// as strong against guessing as SipHash by what is known and several times as fast. Its key is drawn for each
-/// [`Known`] and never leaves it, and nobody is told a digest; so a text that is to be mistaken for
-/// a known one has to be guessed, once in 2^128. 64 bits would be too few (RUSTSEC-2026-0232).
+/// as strong against guessing as SipHash by what is known, and several times as fast. Its key is
+/// drawn for each [`Known`] and never leaves it, and nobody is told a digest; so a text that is to be
+/// mistaken for a known one has to be guessed, once in 2^128. 64 bits would be too few
+/// (RUSTSEC-2026-0232).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TextDigest([u64; 2]);
 

@@ -256,7 +256,10 @@ impl Outbox {
         answer: Answer,
     ) -> Option<OutboxRecord> {
         let known = self.entries.get(event)?.at(relay)?.clone();
-        if let Answer::Receipt { status, .. } = &answer {
+        if let Answer::Receipt { status, .. } = &answer
+            // One that was taken back was not sent for that reason alone.
+            && !(known.state.is_final() && *status == ReceiptStatus::NotConnected)
+        {
             self.heard(now, relay, *status);
         }
         let verdict = match &answer {

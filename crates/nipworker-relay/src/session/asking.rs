@@ -63,7 +63,7 @@ impl RelaySession {
 
     fn question(&self, name: &str) -> Option<Vec<Filter>> {
         let subscription = self.subscriptions.get(name)?;
-        Some(subscription.question(self.config.resubscribe_overlap_secs))
+        Some(subscription.question(self.config.resubscribe_overlap_secs, self.auth.knows_us()))
     }
 
     /// Who rides with `first`: whoever asks the very same, and others of its kind when fewer places
@@ -140,7 +140,7 @@ impl RelaySession {
         let mut subjects: Vec<Arc<[Filter]>> = Vec::new();
         for name in &names {
             if let Some(subscription) = self.subscriptions.get_mut(name) {
-                subscription.begin(now, self.auth.successes());
+                subscription.begin(now, self.auth.successes(), self.auth.knows_us());
                 if !subjects.contains(&subscription.filters) {
                     subjects.push(Arc::clone(&subscription.filters));
                 }

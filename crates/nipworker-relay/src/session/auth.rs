@@ -50,6 +50,8 @@ pub(super) struct Auth {
     window_since: Duration,
     answered: u32,
     tries: u32,
+    /// The relay has not answered what was sent for so long that it is taken for a yes.
+    assumed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +97,33 @@ impl Auth {
     /// Whether a challenge came and the relay's verdict on our answer is still to come.
     pub(super) fn is_under_way(&self) -> bool {
         self.challenge.is_some() && self.prospect(self.successes) == Prospect::Wait
+    }
+
+    /// Whether the relay knows us, as far as it ever will: at least one key was accepted, or is
+    /// taken for accepted, and no answer is waited for.
+    pub(super) fn knows_us(&self) -> bool {
+        let is_yes = |step: &Step| match step {
+            Step::Done => true,
+            Step::Sent { .. } => self.assumed,
+            _ => false,
+        };
+        let is_no =
+            |step: &Step| matches!(step, Step::Failed(_) | Step::Signing { until: None, .. });
+        self.identities.iter().any(|(_, step)| is_yes(step))
+            && self.identities.iter().all(|(_, step)| is_yes(step) || is_no(step))
+    }
+
+    /// Whether every key that will be told to the relay was told.
+    pub(super) fn is_told(&self) -> bool {
+        !self
+            .identities
+            .iter()
+            .any(|(_, step)| matches!(step, Step::Waiting | Step::Signing { until: Some(_), .. }))
+    }
+
+    /// No answer came for a while.
+    pub(super) fn assume(&mut self) {
+        self.assumed = true;
     }
 
     /// What becomes of something that was refused, and had been sent when the relay had accepted
@@ -180,6 +209,7 @@ impl RelaySession {
         }
         self.auth.challenge = Some(challenge.into());
         self.auth.tries = 0;
+        self.auth.assumed = false;
         for (_, step) in &mut self.auth.identities {
             // A signature that is under way is waited for: its answer finds the new challenge.
             if !matches!(step, Step::Signing { .. }) {
@@ -378,7 +408,7 @@ impl RelaySession {
         self.note_auth();
         if let Prospect::None(problem) = self.auth.prospect(self.auth.successes()) {
             self.let_go(now, out);
-            self.ask_put_off(now, out);
+            self.ask_private_again(now, out);
             self.give_up_refused_subscriptions(now, problem, out);
             self.give_up_refused_publishes(now, problem, out);
         }

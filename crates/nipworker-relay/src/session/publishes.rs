@@ -26,6 +26,8 @@ pub(crate) struct Outbound {
     authenticated: u32,
     /// What the relay said that wants to know first who we are.
     refusal: Option<String>,
+    /// It was taken back after it was sent: its answer is waited for, but it is not sent again.
+    withdrawn: bool,
 }
 
 impl Outbound {
@@ -40,6 +42,7 @@ impl Outbound {
             sent_at: Duration::ZERO,
             authenticated: 0,
             refusal: None,
+            withdrawn: false,
         }
     }
 }
@@ -86,6 +89,7 @@ impl RelaySession {
             return;
         }
         self.withhold_too_long(now, out);
+        self.give_up_withdrawn(now, |_| true, out);
         let mut frames: Vec<(EventId, Arc<str>)> = Vec::new();
         for outbound in self.publishes.values_mut() {
             outbound.sent = true;
@@ -101,12 +105,23 @@ impl RelaySession {
         }
     }
 
-    /// These publishes were taken back; one that was sent before waits for its answer all the same.
+    /// These publishes were taken back. Those whose answer may be on its way wait for it.
     pub(crate) fn withdraw(&mut self, now: Now, publishes: &[PublishId], out: &mut Out) {
-        let reason = "not sent: the event was taken back";
-        let unsent = |outbound: &Outbound| !outbound.sent && publishes.contains(&outbound.publish);
-        self.give_up_publishes(now, reason, unsent, out);
+        for outbound in self.publishes.values_mut() {
+            outbound.withdrawn |= publishes.contains(&outbound.publish);
+        }
+        let is_up = matches!(self.link, Link::Up(_));
+        self.give_up_withdrawn(
+            now,
+            |outbound| !outbound.sent || outbound.refusal.is_some() || !is_up,
+            out,
+        );
         self.settle(now, out);
+    }
+
+    fn give_up_withdrawn(&mut self, now: Now, which: impl Fn(&Outbound) -> bool, out: &mut Out) {
+        let reason = "the event was taken back";
+        self.give_up_publishes(now, reason, |it| it.withdrawn && which(it), out);
     }
 
     /// What is longer than the relay takes is not sent: it would cost the connection, or bring no

@@ -8,7 +8,7 @@ use super::{
     Link, RelaySession,
     auth::{Auth, Prospect},
     places::Waiting,
-    private::PutOff,
+    private::{PutOff, asks_for_private},
 };
 use crate::{
     AuthProblem, AuthState, Delivery, Now, RelayPool,
@@ -40,6 +40,8 @@ pub(crate) struct Subscription {
     pub(super) is_alone: bool,
     /// Events of the next batch at most. It begins with [`RelayPool::FIRST_BATCH_EVENTS`].
     pub(super) next_batch: usize,
+    /// It was answered, or asked, when the relay did not know us; messages may have been left out.
+    pub(super) as_stranger: bool,
     pub(super) asked: Asked,
 }
 
@@ -56,8 +58,8 @@ pub(super) enum Asked {
         newest: Option<i64>,
         /// How often the relay had accepted who we are by then.
         authenticated: u32,
-        /// The anchor that was asked from.
-        from: Option<i64>,
+        /// Whether the relay knew us by then, as far as it ever will.
+        known: bool,
     },
     /// The relay ended it on this connection.
     Ended(Ended),
@@ -92,6 +94,7 @@ impl Subscription {
             is_held: false,
             is_alone: false,
             next_batch: RelayPool::FIRST_BATCH_EVENTS,
+            as_stranger: false,
             asked: Asked::No,
         }
     }
@@ -103,19 +106,28 @@ impl Subscription {
         self.is_held = true;
     }
 
-    /// What it was asked for is asked again, from the same time on.
-    pub(super) fn turn_back(&mut self) {
-        if let Asked::Open { from, .. } = self.asked {
-            self.anchor = from;
-            self.safe_anchor = self.safe_anchor.min(from);
+    /// What is to be asked: everything, or from the anchor on. Of a relay that knows us now and did
+    /// not before, both: what it hid then may be older than the anchor.
+    pub(super) fn question(&self, overlap_secs: i64, known: bool) -> Vec<Filter> {
+        let Some(anchor) = self.anchor else { return self.filters.to_vec() };
+        let mut filters = resume_filters(&self.filters, anchor, overlap_secs);
+        if known && self.as_stranger && self.is_private() {
+            filters.extend(self.filters.iter().filter(|filter| asks_for_private(filter)).cloned());
         }
+        filters
     }
 
-    /// What is to be asked: everything, or from the anchor on.
-    pub(super) fn question(&self, overlap_secs: i64) -> Vec<Filter> {
-        match self.anchor {
-            None => self.filters.to_vec(),
-            Some(anchor) => resume_filters(&self.filters, anchor, overlap_secs),
+    /// Whether it asks for messages that relays hide from strangers.
+    pub(super) fn is_private(&self) -> bool {
+        self.filters.iter().any(asks_for_private)
+    }
+
+    /// Until when it may wait for the relay to know us, at most until `latest`: half of the time for
+    /// its first answer is left to the relay.
+    pub(super) fn waits_until(&self, latest: Duration) -> Duration {
+        match self.told {
+            Told::Nothing => latest.min(self.deadline.saturating_sub(self.patience / 2)),
+            _ => latest,
         }
     }
 
@@ -125,12 +137,12 @@ impl Subscription {
     }
 
     /// It is asked now; the REQs follow.
-    pub(super) fn begin(&mut self, now: Now, authenticated: u32) {
+    pub(super) fn begin(&mut self, now: Now, authenticated: u32, known: bool) {
         self.is_held = false;
         self.next_batch = RelayPool::FIRST_BATCH_EVENTS;
-        let (at, from) = (now.monotonic, self.anchor);
-        let wires = Vec::new();
-        self.asked = Asked::Open { wires, missing: 0, at, newest: None, authenticated, from };
+        self.as_stranger |= !known;
+        let (wires, at) = (Vec::new(), now.monotonic);
+        self.asked = Asked::Open { wires, missing: 0, at, newest: None, authenticated, known };
     }
 
     /// A REQ is complete and another one follows for the rest; it `stays` or is closed.
@@ -178,11 +190,12 @@ impl Subscription {
     /// The stored events of one of its REQs are complete. When those of all are, tells since when
     /// the answer was waited for.
     pub(super) fn completed(&mut self, now: Now) -> Option<Duration> {
-        let Asked::Open { at, missing, newest, .. } = &mut self.asked else { return None };
+        let Asked::Open { at, missing, newest, known, .. } = &mut self.asked else { return None };
         *missing = missing.checked_sub(1)?;
         if *missing > 0 {
             return None;
         }
+        self.as_stranger &= !*known;
         let at = *at;
         if self.is_held {
             return Some(at);
@@ -265,7 +278,7 @@ impl RelaySession {
     /// Queries make room when they end, and so they wait for each other. A live subscription has
     /// nothing to wait for once others of its kind hold all the places that it might get: it is
     /// told so at once, and still has its turn when one of them is closed.
-    fn tell_without_prospect(&mut self, mut names: Vec<Arc<str>>, out: &mut Out) {
+    pub(super) fn tell_without_prospect(&mut self, mut names: Vec<Arc<str>>, out: &mut Out) {
         names.retain(|name| {
             self.subscriptions.get(name).is_some_and(|waiting| {
                 !waiting.close_on_eose
@@ -414,10 +427,11 @@ impl RelaySession {
             && *at <= now.monotonic
             && let Some((_, name)) = self.alarms.pop_first()
         {
-            let Some(subscription) = self.subscriptions.get(&name) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(&name) else { continue };
             if let Asked::Ended(Ended::By { retry: Some(at) }) = subscription.asked
                 && at <= now.monotonic
             {
+                subscription.asked = Asked::No;
                 self.enqueue(now, name, out);
             } else if let Asked::Ended(Ended::Unknown { until: Some(at), message }) =
                 &subscription.asked
@@ -430,9 +444,13 @@ impl RelaySession {
                 self.tell_closed(name, &message, Some(problem));
             } else if subscription.told == Told::Nothing && subscription.deadline <= now.monotonic {
                 let limit = subscription.patience.as_millis();
+                let is_query = subscription.close_on_eose;
                 let reason = match (&self.link, &subscription.asked) {
                     (Link::Up(_), Asked::Ended(_)) => self.auth.problem().to_string(),
-                    (Link::Up(_), Asked::No) => self.waits(subscription.close_on_eose),
+                    (Link::Up(_), Asked::No) if self.put_off.has(&name) => {
+                        self.auth.problem().to_string()
+                    }
+                    (Link::Up(_), Asked::No) => self.waits(is_query),
                     (Link::Up(_), _) => format!("no end of stored events within {limit} ms"),
                     _ => format!("no connection within {limit} ms"),
                 };

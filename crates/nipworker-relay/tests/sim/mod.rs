@@ -423,10 +423,19 @@ impl Sim {
 
     /// A direct message of this moment, to somebody.
     pub fn message(&mut self) -> Event {
+        self.to_somebody(4)
+    }
+
+    /// A note of this moment that mentions somebody.
+    pub fn mention(&mut self) -> Event {
+        self.to_somebody(1)
+    }
+
+    fn to_somebody(&mut self, kind: u16) -> Event {
         self.serial += 1;
         let tags = vec![Tag(vec!["p".to_owned(), "1".repeat(64)])];
-        let (at, content) = (self.now().unix, format!("secret {}", self.serial));
-        UnsignedEvent::new(PublicKey::from_bytes([1; 32]), at, 4, tags, content)
+        let (at, content) = (self.now().unix, format!("number {}", self.serial));
+        UnsignedEvent::new(PublicKey::from_bytes([1; 32]), at, kind, tags, content)
             .with_signature(Signature::from_bytes([2; 64]))
     }
 

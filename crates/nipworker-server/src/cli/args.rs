@@ -78,8 +78,9 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Read the whole store and compare every index with the events.
     ///
-    /// Nothing is changed. The daemon that uses the data folder must be stopped first. Exit code 1
-    /// means that something disagrees, or that the store cannot be opened.
+    /// Events are left as they are; opening a store finishes what an interruption left undone. The
+    /// daemon that uses the data folder must be stopped first. Exit code 1 means that something
+    /// disagrees, or that the store cannot be opened.
     Check(StoreArgs),
     /// Give back the room on the disk that deleted and replaced events left.
     ///
