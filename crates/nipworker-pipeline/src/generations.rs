@@ -4,10 +4,12 @@ use std::{collections::HashMap, hash::Hash, mem};
 
 use foldhash::quality::RandomState;
 
-/// A map in two generations. Its hashes are seeded and fast: keys are ids, digests and numbers, nobody
-/// is told where they lie, and the size is bounded. Inserting goes to the young one; when that is full, it becomes the
+/// A map in two generations. Inserting goes to the young one; when that is full, it becomes the
 /// old one and what was old is forgotten. So between `size` and `2 × size` entries are
 /// remembered, and forgetting costs nothing per entry.
+///
+/// Its hashes are seeded and fast rather than proof against everybody: keys are ids, digests and
+/// numbers, nobody is told where they lie, and the size is bounded.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V> {
     young: HashMap<K, V, RandomState>,
