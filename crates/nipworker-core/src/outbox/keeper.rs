@@ -343,13 +343,14 @@ impl Keeping {
         if let Err(error) = &written {
             self.told(error);
         }
+        if written.is_ok() {
+            let taken_back = changed.iter().filter(|(_, is_cancel, ..)| *is_cancel);
+            taken_back.for_each(|(event, ..)| self.withdraw(*event));
+        }
         let mut outbox = lock(&self.shared.outbox);
         match written {
             Ok(()) => {
-                for (event, is_cancel, _, reply) in changed {
-                    if is_cancel {
-                        self.withdraw(event);
-                    }
+                for (event, _, _, reply) in changed {
                     let entry = outbox.get(&event).cloned();
                     answer(reply, entry.ok_or_else(|| refused(OutboxError::NotFound(event))));
                 }
