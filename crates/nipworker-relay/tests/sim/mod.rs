@@ -423,15 +423,15 @@ impl Sim {
 
     /// A direct message of this moment, to somebody.
     pub fn message(&mut self) -> Event {
-        self.to_somebody(4)
+        self.concerning_somebody(4)
     }
 
     /// A note of this moment that mentions somebody.
     pub fn mention(&mut self) -> Event {
-        self.to_somebody(1)
+        self.concerning_somebody(1)
     }
 
-    fn to_somebody(&mut self, kind: u16) -> Event {
+    fn concerning_somebody(&mut self, kind: u16) -> Event {
         self.serial += 1;
         let tags = vec![Tag(vec!["p".to_owned(), "1".repeat(64)])];
         let (at, content) = (self.now().unix, format!("number {}", self.serial));
