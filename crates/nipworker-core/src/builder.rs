@@ -132,8 +132,8 @@ impl std::fmt::Debug for NostrClientBuilder {
 ///
 /// # Errors
 /// [`StartError::Store`]: it is in use, cannot be read or written, is damaged, or is of a kind that
-/// this build does not have. With
-/// `set_aside_damaged` a damaged one is renamed, and a fresh one begun.
+/// this build does not have. With `set_aside_damaged` a damaged one is renamed, and a fresh one
+/// begun.
 pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
     match config.backend {
         StoreBackend::Memory => KvStore::open(MemoryKv::new())

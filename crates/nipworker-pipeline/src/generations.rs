@@ -9,7 +9,7 @@ use foldhash::quality::RandomState;
 /// remembered, and forgetting costs nothing per entry.
 ///
 /// Its hashes are seeded and fast rather than proof against everybody: keys are ids, digests and
-/// numbers, nobody is told where they lie, and the size is bounded.
+/// public keys, nobody is told where they lie, and the size is bounded.
 #[derive(Debug)]
 pub(crate) struct Generations<K, V> {
     young: HashMap<K, V, RandomState>,

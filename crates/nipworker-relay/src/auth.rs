@@ -97,7 +97,8 @@ pub struct AuthConfig {
     /// signer's. Default: empty.
     pub keys: BTreeMap<RelayUrl, Vec<PublicKey>>,
     /// How long a signature, and the relay's answer to it, may take; what was refused until then
-    /// waits no longer. A signature that comes later is used all the same. Default: 10 s.
+    /// waits no longer, and private messages are asked for as a stranger asks. A signature that comes
+    /// later is used all the same. Default: 10 s.
     pub deadline: Duration,
 }
 

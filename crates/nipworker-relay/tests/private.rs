@@ -34,6 +34,21 @@ fn relay(greets: bool) -> (Sim, String) {
     (sim, message.id.to_string())
 }
 
+/// A query whose REQ the relay has not answered yet.
+fn open_unanswered(sim: &mut Sim, name: &str, filters: Vec<Filter>) {
+    sim.relay(0).manner = Manner::Silent;
+    sim.open(name, filters, vec![], true);
+    sim.relay(0).manner = Manner::Polite;
+}
+
+/// The connection breaks, something is done without one, and the relay comes back.
+fn while_away(sim: &mut Sim, act: impl FnOnce(&mut Sim)) {
+    sim.kill(0);
+    sim.advance(secs(1));
+    act(sim);
+    sim.revive(0);
+}
+
 #[test]
 fn messages_that_were_left_out_before_the_relay_knew_us_come_after_it_does() {
     let (mut sim, message) = relay(false);
@@ -71,9 +86,7 @@ fn a_query_for_messages_has_no_end_before_the_relay_knows_us() {
 #[test]
 fn a_query_that_waits_for_its_answer_when_the_relay_asks_who_we_are_is_asked_again() {
     let (mut sim, message) = relay(false);
-    sim.relay(0).manner = Manner::Silent;
-    sim.open("query", messages(), vec![], true);
-    sim.relay(0).manner = Manner::Polite;
+    open_unanswered(&mut sim, "query", messages());
     sim.challenge(0);
     assert_eq!(sim.delivered_ids("query"), [message]);
     assert_eq!(eoses(&sim), 1);
@@ -98,9 +111,7 @@ fn a_relay_that_does_not_accept_us_still_gives_what_it_gives_to_everybody() {
 fn a_relay_that_accepts_us_in_silence_is_asked_a_moment_later() {
     let (mut sim, message) = relay(false);
     sim.relay(0).accepts_in_silence = true;
-    sim.relay(0).manner = Manner::Silent;
-    sim.open("query", messages(), vec![], true);
-    sim.relay(0).manner = Manner::Polite;
+    open_unanswered(&mut sim, "query", messages());
     sim.challenge(0);
     assert_eq!(eoses(&sim), 0, "its yes may still come");
     sim.advance(secs(2));
@@ -125,10 +136,7 @@ fn a_relay_that_asks_again_and_again_cannot_hold_messages_back_for_ever() {
 fn a_signer_that_never_answers_does_not_hold_messages_back_for_ever() {
     let (mut sim, _) = relay(true);
     sim.signer = SignerManner::Sleeps;
-    sim.kill(0);
-    sim.advance(secs(1));
-    sim.open("live", messages(), vec![], false);
-    sim.revive(0);
+    while_away(&mut sim, |sim| sim.open("live", messages(), vec![], false));
     sim.advance(RelayConfig::default().auth.deadline + secs(2));
     assert_eq!(sim.relay(0).subscriptions.len(), 1);
     assert_eq!(eoses(&sim), 1);
@@ -138,10 +146,7 @@ fn a_signer_that_never_answers_does_not_hold_messages_back_for_ever() {
 fn what_is_closed_while_it_waits_is_not_asked() {
     let (mut sim, _) = relay(true);
     sim.signer = SignerManner::Sleeps;
-    sim.kill(0);
-    sim.advance(secs(1));
-    sim.open("live", messages(), vec![], false);
-    sim.revive(0);
+    while_away(&mut sim, |sim| sim.open("live", messages(), vec![], false));
     sim.advance(secs(2));
     assert!(sim.close("live"));
     let asked = sim.relay(0).asked.len();
@@ -153,9 +158,7 @@ fn what_is_closed_while_it_waits_is_not_asked() {
 #[test]
 fn a_query_is_asked_as_a_stranger_asks_when_the_signer_sleeps_too_long() {
     let (mut sim, _) = relay(false);
-    sim.relay(0).manner = Manner::Silent;
-    sim.open("query", everything_about_somebody(), vec![], true);
-    sim.relay(0).manner = Manner::Polite;
+    open_unanswered(&mut sim, "query", everything_about_somebody());
     let mention = sim.mention();
     sim.appear(0, &mention);
     sim.signer = SignerManner::Sleeps;
@@ -191,9 +194,7 @@ fn messages_that_were_hidden_come_although_the_connection_broke_before_the_relay
     sim.open("live", limited, vec![], false);
     assert_eq!(eoses(&sim), 1, "answered as a stranger is");
     sim.advance(secs(600));
-    sim.kill(0);
-    sim.advance(secs(1));
-    sim.revive(0);
+    while_away(&mut sim, |_| ());
     sim.advance(secs(40));
     assert!(sim.delivered_ids("live").is_empty());
     sim.challenge(0);

@@ -12,11 +12,25 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-#[test]
-fn a_publish_that_waits_for_a_connection_is_not_sent_once_it_is_taken_back() {
+/// A relay that was there and is gone.
+fn away() -> Sim {
     let mut sim = Sim::new(1, RelayConfig::default());
     sim.kill(0);
     sim.advance(secs(1));
+    sim
+}
+
+/// A relay that takes what it is sent and does not answer.
+fn silent() -> Sim {
+    let mut sim = Sim::new(1, RelayConfig::default());
+    sim.advance(secs(1));
+    sim.relay(0).manner = Manner::Silent;
+    sim
+}
+
+#[test]
+fn a_publish_that_waits_for_a_connection_is_not_sent_once_it_is_taken_back() {
+    let mut sim = away();
     let (taken_back, kept) = (sim.event("a"), sim.event("a"));
     let first = sim.publish(&taken_back, vec![], secs(60));
     let second = sim.publish(&kept, vec![], secs(60));
@@ -34,9 +48,7 @@ fn a_publish_that_waits_for_a_connection_is_not_sent_once_it_is_taken_back() {
 
 #[test]
 fn what_was_sent_before_it_was_taken_back_waits_for_its_answer() {
-    let mut sim = Sim::new(1, RelayConfig::default());
-    sim.advance(secs(1));
-    sim.relay(0).manner = Manner::Silent;
+    let mut sim = silent();
     let event = sim.event("a");
     let publish = sim.publish(&event, vec![], secs(60));
     sim.book.withdraw(&event.id);
@@ -49,9 +61,7 @@ fn what_was_sent_before_it_was_taken_back_waits_for_its_answer() {
 
 #[test]
 fn the_next_owner_of_the_pool_does_not_send_what_was_taken_back_either() {
-    let mut sim = Sim::new(1, RelayConfig::default());
-    sim.kill(0);
-    sim.advance(secs(1));
+    let mut sim = away();
     let event = sim.event("a");
     sim.publish(&event, vec![], secs(60));
     sim.book.withdraw(&event.id);
@@ -64,9 +74,7 @@ fn the_next_owner_of_the_pool_does_not_send_what_was_taken_back_either() {
 
 #[test]
 fn what_was_sent_and_taken_back_is_not_sent_again_on_the_next_connection() {
-    let mut sim = Sim::new(1, RelayConfig::default());
-    sim.advance(secs(1));
-    sim.relay(0).manner = Manner::Silent;
+    let mut sim = silent();
     let (before, after) = (sim.event("a"), sim.event("a"));
     let first = sim.publish(&before, vec![], secs(60));
     let second = sim.publish(&after, vec![], secs(60));

@@ -20,7 +20,10 @@ use nipworker_relay::{
 use nipworker_schema::{ClientEdge, ClientMessageT, PublishT, PublishedT};
 use nipworker_supervision::Recipient;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::MissedTickBehavior,
+};
 
 use super::journal::{Journal, Opened};
 use crate::{
@@ -279,6 +282,9 @@ struct Tried {
 impl Keeping {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         let mut requests = Vec::new();
+        // Not a sleep of each round: other work could come before its end for ever.
+        let mut again = tokio::time::interval(WITHDRAW_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.tidy();
             for attempt in lock(&self.shared.outbox).attempts(self.shared.now()) {
@@ -298,7 +304,7 @@ impl Keeping {
                 () = self.shared.hurry.notified() => {}
                 () = sleep(idle) => {}
                 // A try that had not reached the pool yet may have by now.
-                () = tokio::time::sleep(WITHDRAW_AGAIN), if !self.withdrawn.is_empty() => {
+                _ = again.tick(), if !self.withdrawn.is_empty() => {
                     self.withdrawn.iter().for_each(|event| self.book.withdraw(event));
                 }
             }

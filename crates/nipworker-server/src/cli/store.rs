@@ -82,8 +82,13 @@ fn open(args: &StoreArgs) -> Result<Arc<dyn EventStore>, Failure> {
         return Err(Failure::because("store.backend is \"memory\": there is no file"));
     }
     config.set_aside_damaged = false;
-    if !config.path.exists() {
-        return Err(Failure::because(format_args!("{}: no such store", config.path.display())));
+    let file = config.path.display();
+    match config.path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(Failure::because(format_args!("{file}: no such store"))),
+        Err(error) => {
+            return Err(Failure::because(format_args!("{file}: cannot be read: {error}")));
+        }
     }
     open_store(&config).map_err(Failure::because)
 }
