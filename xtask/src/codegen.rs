@@ -131,6 +131,8 @@ fn run_flatc(schema: &Path, out: &Path) -> Outcome {
     let mut command = tools::cargo();
     command.args(["run", "--quiet", "--locked", "--manifest-path", "xtask/codegen/Cargo.toml"]);
     command.arg("--target-dir").arg(tools::target().join("codegen"));
+    // The package leaves cmake no other way to be told not to build flatc's own tests.
+    command.env("CMAKE_TOOLCHAIN_FILE", tools::root().join("xtask/codegen/flatc_alone.cmake"));
     if tools::find("cmake").is_none() {
         let folder = tools::target().join("tools/cmake");
         let bin = tools::python_environment(&folder, &["cmake"])?;

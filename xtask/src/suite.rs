@@ -6,6 +6,9 @@ use crate::{
     tools::{self, Outcome},
 };
 
+/// The daemon's file.
+const DAEMON: &str = if cfg!(windows) { "nipworker.exe" } else { "nipworker" };
+
 /// All checks and all tests.
 pub(crate) fn run() -> Outcome {
     let mut steps = Steps::default();
@@ -18,7 +21,9 @@ pub(crate) fn run() -> Outcome {
         tools::run(
             tools::cargo()
                 .args(["test", "--workspace", "--no-fail-fast"])
-                .env("NIPWORKER_PEERS", peers::folder()),
+                .env("NIPWORKER_PEERS", peers::folder())
+                // This very command builds the daemon before it runs a test.
+                .env("NIPWORKER_BIN", tools::target().join("debug").join(DAEMON)),
         )
     });
     steps.step("model checker on the mailbox", || {

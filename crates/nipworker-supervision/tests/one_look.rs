@@ -26,6 +26,13 @@ fn hang(workers: [&Address<Puppet>; 2]) {
     }
 }
 
+/// Waits for the threads that were given up, which a stop would count as hung.
+fn eventually_alive(trace: &Trace, actors: i64) {
+    eventually("what was given up is gone, and nothing else is there", || {
+        trace.alive.load(std::sync::atomic::Ordering::SeqCst) == actors
+    });
+}
+
 #[test]
 fn hangs_of_two_workers_of_a_group_restart_each_of_them_once() {
     let trace = Trace::new();
@@ -49,9 +56,7 @@ fn hangs_of_two_workers_of_a_group_restart_each_of_them_once() {
         let worker = status.worker(name).unwrap();
         assert_eq!((worker.state, worker.restarts), (State::Running, worker.hangs));
     }
-    eventually("what was given up is gone, and nothing else is there", || {
-        trace.alive.load(std::sync::atomic::Ordering::SeqCst) == 2
-    });
+    eventually_alive(&trace, 2);
     assert!(handle.stop_blocking().is_clean());
 }
 
@@ -82,5 +87,7 @@ fn a_nested_tree_that_gives_up_while_its_parent_stops_it_comes_back() {
     }
     hang([&inner, &outer]);
     eventually("all is well", || handle.status().is_healthy());
-    assert!(handle.stop_blocking().is_clean());
+    eventually_alive(&trace, 2);
+    let report = handle.stop_blocking();
+    assert!(report.is_clean(), "{report:?}");
 }
