@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod auth;
+mod backends;
 mod chaos;
 mod churn;
 mod cycles;

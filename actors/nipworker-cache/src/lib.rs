@@ -23,16 +23,23 @@
 //! | `AskRelays` | `RelaysAsked` | asks connections |
 //! | `StopAsking` | `Stopped` | asks connections |
 //!
-//! Any of them may be answered by `Failed`. An input/output error of the store is fatal to the
-//! incarnation: its asker gets the supervisor's typed error. The next incarnation goes on with the
-//! same open store; it only has no memory of where earlier pages ended. While the error lasts it
-//! ends in the same way, until the supervisor gives up.
+//! Any of them may be answered by `Failed`. The store is called on threads of its own: all requests
+//! to persist that wait are committed at once, and questions are answered from snapshots meanwhile, so
+//! that a query never waits for a commit. A request that makes the store panic or fail costs that
+//! request, also where it was to be committed together with others. An input/output error is fatal to
+//! the incarnation, and so is a store that does not answer within [`STORE_LIMIT`]; other requests that
+//! are under way are answered all the same. The next incarnation goes on with the same open store.
+//! While the error lasts it ends in the same way, until the supervisor gives up.
 
 mod actor;
+mod failure;
 mod reply;
+mod requests;
+mod threads;
 
 pub use actor::{
-    BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT, MAILBOX,
-    PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RECONCILE_EVENTS_MAX, RESTART, SEND_GRACE, SHUTDOWN,
-    SWEEP_INTERVAL, child_spec,
+    BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT, IN_FLIGHT_MAX,
+    MAILBOX, PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RECONCILE_EVENTS_MAX, RESTART, SEND_GRACE,
+    SHUTDOWN, STORE_LIMIT, SWEEP_INTERVAL, child_spec,
 };
+pub use threads::{COMMIT_EVENTS_MAX, READERS_MAX, readers_default};

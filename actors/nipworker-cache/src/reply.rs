@@ -7,7 +7,7 @@ use nipworker_store::{EventId, PutOutcome, StoreError};
 use nipworker_supervision::AskError;
 
 /// Why a request is not done; becomes `Failed` on the edge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     code: FailureCode,
     reason: String,
@@ -18,6 +18,15 @@ impl Refusal {
     /// One that asking again does not change.
     pub(crate) fn new(code: FailureCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), transient: false }
+    }
+
+    /// The same, where asking again may help.
+    pub(crate) fn transient(self) -> Self {
+        Self { transient: true, ..self }
+    }
+
+    pub(crate) fn is_transient(&self) -> bool {
+        self.transient
     }
 }
 

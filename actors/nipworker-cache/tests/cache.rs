@@ -5,14 +5,14 @@
 use std::{
     ops::ControlFlow,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures::{channel::oneshot, executor::block_on, future::join_all};
-use nipworker_cache::{CacheActor, CacheParts, MAILBOX, child_spec};
+use futures::{FutureExt, channel::oneshot, executor::block_on, future::join_all};
+use nipworker_cache::{CacheActor, CacheParts, IN_FLIGHT_MAX, MAILBOX, child_spec};
 use nipworker_protocol::{Event, EventId, Filter, PublicKey, Verified};
 use nipworker_schema::{
     AskRelaysT, CacheEdge, CacheMessageT, CountStoredT, EventReceiptsT, FailedT, FailureCode,
@@ -24,12 +24,17 @@ use nipworker_store::{
     PageRequest, PutOutcome, StoreError, StoreStats,
     conformance::samples::{self, NOW, note},
 };
-use nipworker_supervision::{Exit, Fault, prelude::*};
+use nipworker_supervision::{ChildStatus, Exit, Fault, State, prelude::*};
 
-/// A store that panics on "poison" and reports a broken disk on request.
+/// A store that panics on "poison", reports a broken disk on request, waits in a commit as long as it
+/// is told to, and counts commits.
 struct Trapped {
     store: KvStore,
     disk_is_broken: AtomicBool,
+    /// Held by who makes commits wait.
+    disk: Mutex<()>,
+    /// Commits that wait or have waited.
+    begun: AtomicUsize,
 }
 
 impl EventStore for Trapped {
@@ -39,6 +44,8 @@ impl EventStore for Trapped {
         now: i64,
     ) -> Result<Vec<PutOutcome>, StoreError> {
         let poisoned = events.iter().any(|event| event.view().content() == "poison");
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        drop(self.disk.lock().unwrap_or_else(PoisonError::into_inner));
         assert!(!poisoned, "injected: poison");
         if self.disk_is_broken.swap(false, Ordering::SeqCst) {
             let source = std::io::Error::other("broken disk");
@@ -166,11 +173,14 @@ impl System {
         let store = Arc::new(Trapped {
             store: KvStore::open(MemoryKv::new()).unwrap(),
             disk_is_broken: AtomicBool::new(false),
+            disk: Mutex::new(()),
+            begun: AtomicUsize::new(0),
         });
         let (asked, gate) = (Asked::default(), Gate::default());
         let connections = Address::<Connections>::new("connections", MailboxConfig::default());
         let cache = Address::new("cache", MAILBOX);
-        let parts = CacheParts::new(store.clone(), connections.recipient(), Arc::new(|| NOW));
+        let parts =
+            CacheParts::new(store.clone(), connections.recipient(), Arc::new(|| NOW), 2).unwrap();
         let stand_in = {
             let (asked, gate) = (asked.clone(), gate.clone());
             ChildSpec::new(connections, move |_: &StartContext| {
@@ -225,8 +235,30 @@ impl System {
         }
     }
 
+    fn status(&self) -> ChildStatus {
+        self.handle.as_ref().unwrap().status().worker("cache").unwrap().clone()
+    }
+
     fn restarts(&self) -> u64 {
-        self.handle.as_ref().unwrap().status().worker("cache").unwrap().restarts
+        self.status().restarts
+    }
+
+    /// Waits until so many commits have begun, those before included.
+    fn commits_begun(&self, count: usize) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.store.begun.load(Ordering::SeqCst) < count {
+            assert!(Instant::now() < end, "only {:?} commits", self.store.begun);
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until the worker was started again so many times and is up.
+    fn restarted(&self, times: u64) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while (self.restarts(), self.status().state) != (times, State::Running) {
+            assert!(Instant::now() < end, "{:?}", self.status());
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -455,14 +487,16 @@ fn a_panic_costs_one_message_and_the_next_incarnation_serves_what_is_kept() {
     let requests = [persist(&poison), persist(std::slice::from_ref(&after))];
     let asks = requests.map(|request| system.cache.try_ask(CacheEdge::encode(request)).unwrap());
     let answers = block_on(join_all(asks));
-    assert!(
-        matches!(&answers[0], Err(AskError::Panicked { message, .. }) if message.contains("poison")),
-        "{:?}",
-        answers[0]
-    );
-    assert!(matches!(answers[1].as_ref().unwrap().decode(), Ok(CacheMessageT::Persisted(_))));
+    let [failed, persisted] = &answers[..] else { panic!("two answers: {answers:?}") };
+    let Ok(CacheMessageT::Failed(failed)) = failed.as_ref().unwrap().decode() else {
+        panic!("{failed:?}")
+    };
+    assert_eq!((failed.code, failed.transient), (FailureCode::Worker, false));
+    assert!(failed.reason.contains("poison"), "{}", failed.reason);
+    assert!(matches!(persisted.as_ref().unwrap().decode(), Ok(CacheMessageT::Persisted(_))));
     assert_eq!(ids(&system.page(everything())), [after.id, before.id]);
-    assert_eq!(system.restarts(), 1);
+    system.restarted(1);
+    assert_eq!(system.status().panics, 1);
     let report = system.store.check().unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
 }
@@ -491,12 +525,104 @@ fn a_broken_disk_ends_the_incarnation_and_its_asker_is_told() {
     let system = System::start();
     system.store.disk_is_broken.store(true, Ordering::SeqCst);
     let event = note(1, NOW, "");
-    match system.try_ask(persist(std::slice::from_ref(&event))) {
-        Err(AskError::Fatal { reason }) => assert!(reason.contains("broken disk"), "{reason}"),
-        other => panic!("{other:?}"),
-    }
+    let failed = system.failure(persist(std::slice::from_ref(&event)));
+    assert_eq!((failed.code, failed.transient), (FailureCode::Store, true));
+    assert!(failed.reason.contains("broken disk"), "{}", failed.reason);
+    system.restarted(1);
+    let failure = system.status().last_failure.unwrap();
+    assert!(failure.message.contains("broken disk"), "{failure:?}");
     assert_eq!(system.persist(std::slice::from_ref(&event)), [PutStatus::Stored]);
-    assert_eq!(system.restarts(), 1);
+}
+
+#[test]
+fn a_query_does_not_wait_for_a_commit() {
+    let system = System::start();
+    let before = note(1, NOW - 1, "before");
+    system.persist(std::slice::from_ref(&before));
+    let slow_disk = system.store.disk.lock().unwrap();
+    let after = note(1, NOW, "after");
+    let request = CacheEdge::encode(persist(std::slice::from_ref(&after)));
+    let mut persisting = system.cache.try_ask(request).unwrap();
+    system.commits_begun(2);
+    for _ in 0..100 {
+        assert_eq!(ids(&system.page(everything())), [before.id]);
+    }
+    assert!(
+        (&mut persisting).now_or_never().is_none(),
+        "nothing is acknowledged before its commit"
+    );
+    drop(slow_disk);
+    let answer = block_on(persisting).unwrap().decode().unwrap();
+    assert!(matches!(answer, CacheMessageT::Persisted(_)));
+    assert_eq!(ids(&system.page(everything())), [after.id, before.id]);
+}
+
+#[test]
+fn what_waits_for_a_commit_is_committed_together_and_answered_one_by_one() {
+    let system = System::start();
+    let slow_disk = system.store.disk.lock().unwrap();
+    let batch = |n: i64| [note(1, NOW - n, "one"), note(2, NOW - n, "two")];
+    let ask = |n| system.cache.try_ask(CacheEdge::encode(persist(&batch(n)))).unwrap();
+    let first = ask(0);
+    system.commits_begun(1);
+    // The third brings what the second brought, and one request brings nothing.
+    let more = [ask(1), ask(2), ask(2)];
+    let empty = system.cache.try_ask(CacheEdge::encode(persist(&[]))).unwrap();
+    // Both have been handed on when a question behind them is answered.
+    assert!(system.page(everything()).events.is_empty());
+    drop(slow_disk);
+    let answers = block_on(join_all([first].into_iter().chain(more).chain([empty])));
+    let statuses: Vec<Vec<PutStatus>> = answers
+        .into_iter()
+        .map(|answer| match answer.unwrap().decode().unwrap() {
+            CacheMessageT::Persisted(answer) => {
+                answer.outcomes.iter().map(|outcome| outcome.status).collect()
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let (new, known) = ([PutStatus::Stored; 2].to_vec(), [PutStatus::Duplicate; 2].to_vec());
+    assert_eq!(statuses, [new.clone(), new.clone(), new, known, vec![]]);
+    assert_eq!(system.store.begun.load(Ordering::SeqCst), 2, "one for the first, one for the rest");
+    assert_eq!(system.store.stats().unwrap().events, 6);
+}
+
+#[test]
+fn what_is_under_way_is_answered_although_the_worker_fails_meanwhile() {
+    let system = System::start();
+    let slow_disk = system.store.disk.lock().unwrap();
+    let event = note(1, NOW, "kept");
+    let request = CacheEdge::encode(persist(std::slice::from_ref(&event)));
+    let persisting = system.cache.try_ask(request).unwrap();
+    system.commits_begun(1);
+    for (number, fault) in (1..).zip([Fault::Panic, Fault::FatalError]) {
+        system.cache.inject(fault).unwrap();
+        system.restarted(number);
+    }
+    assert!(system.page(everything()).events.is_empty());
+    drop(slow_disk);
+    let answer = block_on(persisting).unwrap().decode().unwrap();
+    assert!(matches!(answer, CacheMessageT::Persisted(_)), "{answer:?}");
+}
+
+#[test]
+fn more_requests_than_may_be_under_way_wait_and_are_all_answered() {
+    let system = System::start();
+    let slow_disk = system.store.disk.lock().unwrap();
+    let count = IN_FLIGHT_MAX + 100;
+    let asks: Vec<_> = (0..count as i64)
+        .map(|n| {
+            let request = CacheEdge::encode(persist(&[note(1, NOW - n, "")]));
+            system.cache.ask(request)
+        })
+        .collect();
+    let answers = std::thread::spawn(move || block_on(join_all(asks)));
+    system.commits_begun(1);
+    drop(slow_disk);
+    for answer in answers.join().unwrap() {
+        assert!(matches!(answer.unwrap().decode(), Ok(CacheMessageT::Persisted(_))));
+    }
+    assert_eq!(system.store.stats().unwrap().events, count as u64);
 }
 
 #[test]

@@ -6,14 +6,13 @@ use actix_rt::task::JoinHandle;
 use nipworker_schema::{
     ClientEdge, ClientMessageT, FailedT, FailureCode, IngestEdge, IngestMessageT, IngestedT,
 };
-use nipworker_supervision::prelude::*;
+use nipworker_supervision::{InFlight, prelude::*};
 
 use crate::{
     chores,
     client::{self, answer},
     config::{MAX_AWAITING_RECEIPTS, MAX_IN_FLIGHT, MAX_RECONCILING},
     convert::{failed, invalid},
-    in_flight::InFlight,
     ingest,
     shared::{ParserParts, Shared},
 };

@@ -8,12 +8,12 @@ use nipworker_schema::{
     ImportedT, PublishT, PublishedT, PutOutcomeT, PutStatus, ReconcileStoredT, ReconcileT,
     ReconciledT, StoreAndSendT, SubscribeT, UnsubscribeT, UnsubscribedT,
 };
+use nipworker_supervision::Permit;
 
 use crate::{
     config::IMPORT_CHUNK_TEXTS,
     convert::{self, failed, invalid, kept},
     drive::{Driver, begin},
-    in_flight::Permit,
     ingest::{store, verify},
     shared::Shared,
 };

@@ -9,11 +9,11 @@ use nipworker_pipeline::{
 use nipworker_schema::{
     EventBatchT, FailedT, FailureCode, IngestMessageT, IngestedT, PutOutcomeT, PutStatus,
 };
+use nipworker_supervision::Permit;
 use tokio::time::timeout;
 
 use crate::{
     convert::{failed, kept},
-    in_flight::Permit,
     shared::Shared,
 };
 

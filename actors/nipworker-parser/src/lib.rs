@@ -51,7 +51,6 @@ mod client;
 mod config;
 mod convert;
 mod drive;
-mod in_flight;
 mod ingest;
 mod neighbours;
 mod shared;

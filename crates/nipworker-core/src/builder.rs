@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nipworker_protocol::{PublicKey, RelayUrl, RelayUrlError};
 use nipworker_signer::{Signer, SignerSlot};
-use nipworker_store::{EventStore, KvStore, MemoryKv};
+use nipworker_store::EventStore;
 use nipworker_transport::{RelayInformation, WebSocketTransport};
 
 use crate::{
-    ClientConfig, NostrClient, StartError, StoreBackend, StoreConfig, config::ProxyConfig, tree,
+    ClientConfig, NostrClient, StartError, config::ProxyConfig, open_store::open_store, tree,
 };
 
 /// Puts a [`NostrClient`] together. What is not given is made by the configuration.
@@ -125,48 +125,6 @@ impl std::fmt::Debug for NostrClientBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NostrClientBuilder").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// Opens a store as a client does, without a client: to check it, to compact it, to read it. Nobody
-/// else can have it open meanwhile.
-///
-/// # Errors
-/// [`StartError::Store`]: it is in use, cannot be read or written, is damaged, or is of a kind that
-/// this build does not have. With `set_aside_damaged` a damaged one is renamed, and a fresh one
-/// begun.
-pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
-    match config.backend {
-        StoreBackend::Memory => KvStore::open(MemoryKv::new())
-            .map(|store| Arc::new(store) as _)
-            .map_err(|error| StartError::Store(error.to_string())),
-        StoreBackend::Redb => open_redb(config),
-    }
-}
-
-#[cfg(feature = "redb")]
-fn open_redb(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
-    use nipworker_store_redb::{RedbOptions, open_store, set_aside};
-
-    let options = || RedbOptions { cache_bytes: config.cache_bytes };
-    let told = |error: &dyn std::fmt::Display| StartError::Store(error.to_string());
-    let store = match open_store(&config.path, options()) {
-        Err(error) if config.set_aside_damaged && error.may_be_set_aside() => {
-            let moved = set_aside(&config.path, crate::clock::system()()).map_err(|e| told(&e))?;
-            tracing::error!(
-                cause = %error,
-                moved_to = %moved.to.display(),
-                "the store was damaged and has been set aside; a fresh one is begun"
-            );
-            open_store(&config.path, options())
-        }
-        result => result,
-    };
-    store.map(|store| Arc::new(store) as _).map_err(|error| told(&error))
-}
-
-#[cfg(not(feature = "redb"))]
-fn open_redb(_: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
-    Err(StartError::Store("this build has no redb store (feature `redb`)".to_owned()))
 }
 
 /// Sockets, and the questions that go over them.

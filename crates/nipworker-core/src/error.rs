@@ -19,7 +19,7 @@ pub enum StartError {
     /// The store could not be opened.
     #[error("store: {0}")]
     Store(String),
-    /// The pool of mining or verification threads could not be started.
+    /// The threads of mining, of verification or of the store could not be started.
     #[error("thread pool: {0}")]
     Pool(String),
     /// The file that keeps mining jobs cannot be used: it is in use, cannot be read or written, or

@@ -63,6 +63,7 @@ pub mod config;
 mod error;
 mod kept_file;
 mod mining;
+mod open_store;
 pub mod outbox;
 mod pages;
 mod private;
@@ -76,7 +77,7 @@ mod sync;
 mod tree;
 mod wire;
 
-pub use builder::{NostrClientBuilder, open_store};
+pub use builder::NostrClientBuilder;
 #[cfg(feature = "chaos")]
 pub use chaos::{Fault, Worker};
 pub use client::NostrClient;
@@ -106,6 +107,7 @@ pub use nipworker_store::{CheckReport, EventStore, StoreStats};
 pub use nipworker_supervision::{
     ChildStatus, Exit, FailureReport, NodeStatus, State, StopReport, TreeStatus,
 };
+pub use open_store::open_store;
 pub use outbox::{DurableOptions, OutboxEntry, OutboxStatus, QueuedReport};
 pub use pages::{DEFAULT_PAGE_EVENTS, MAX_SAME_SECOND, Page, PageOptions, Pages};
 pub use publish::{IMPORT_MAX_EVENTS, PublishOptions};

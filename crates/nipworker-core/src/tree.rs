@@ -104,7 +104,7 @@ pub(crate) async fn start(
         routing,
     };
     let children =
-        children(config, &durable, &addresses, store, (transport, information), &verifier, unix);
+        children(config, &durable, &addresses, store, (transport, information), &verifier, unix)?;
     let mut builder = Supervisor::builder("nipworker")
         .strategy(Strategy::OneForOne)
         .intensity(config.intensity())
@@ -178,13 +178,15 @@ fn children(
     (transport, information): Network,
     verifier: &Verifier,
     unix: clock::UnixClock,
-) -> [ChildSpec; 5] {
+) -> Result<[ChildSpec; 5], StartError> {
     let crypto = CryptoParts {
         verifier: verifier.clone(),
         signer: durable.signer.clone(),
         signer_deadline: config.crypto.signer_deadline,
     };
-    let mut cache = CacheParts::new(store, addresses.connections.recipient(), Arc::clone(&unix));
+    let relays = addresses.connections.recipient();
+    let mut cache = CacheParts::new(store, relays, Arc::clone(&unix), config.store.readers())
+        .map_err(|error| StartError::Pool(error.to_string()))?;
     cache.publish_deadline = config.connections.publish_deadline;
     let parser = ParserParts {
         hub: durable.hub.clone(),
@@ -213,13 +215,13 @@ fn children(
             PowInput { event: template.into(), difficulty, refresh_created_at }.into_request()
         }),
     };
-    [
+    Ok([
         CryptoActor::child(addresses.crypto.clone(), crypto),
         nipworker_cache::child_spec(addresses.cache.clone(), cache),
         ParserActor::child(addresses.parser.clone(), parser),
         nipworker_connections::child(addresses.connections.clone(), connections),
         MinerActor::child(addresses.miner.clone(), miner),
-    ]
+    ])
 }
 
 fn tuned(child: ChildSpec, config: &ClientConfig) -> ChildSpec {

@@ -33,7 +33,7 @@ pub(crate) struct Signers {
 /// The engine's configuration, with the places of its files filled in from the data folder.
 pub(crate) fn engine_config(config: &Config) -> ClientConfig {
     let mut engine = config.engine.clone();
-    engine.store.path = config.data_dir().join(&engine.store.path);
+    engine.store.path = config.data_dir().join(engine.store.place());
     for file in [&mut engine.miner.checkpoint, &mut engine.outbox.file] {
         if let FileSetting::At(path) = file {
             *path = config.data_dir().join(&*path);

@@ -13,7 +13,7 @@ use redb::{Builder, Database};
 
 use nipworker_store::guard::caught;
 
-use crate::{OpenError, kv::prepare};
+use crate::{OpenError, error::not_opened, kv::prepare};
 
 /// Makes an empty database at `path` unless something is there already.
 ///
@@ -48,7 +48,7 @@ fn new_name(path: &Path) -> PathBuf {
 fn make(new: &Path) -> Result<(), OpenError> {
     caught(|| {
         let database: Database =
-            Builder::new().create(new).map_err(|error| OpenError::from_database(new, error))?;
+            Builder::new().create(new).map_err(|error| not_opened(new, error))?;
         prepare(new, &database)
     })
     .unwrap_or_else(|detail| Err(OpenError::Corrupt { path: new.to_owned(), detail }))

@@ -18,7 +18,7 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition, 
 use crate::{
     OpenError,
     create::create_if_missing,
-    error::{commit, compaction, storage, table, transaction},
+    error::{commit, compaction, not_opened, storage, table, transaction},
     snapshot::Snapshot,
 };
 
@@ -182,7 +182,7 @@ pub(crate) fn note(in_doubt: &AtomicBool, error: &KvError) {
 
 fn open_database(path: &Path, opener: &Opener) -> Result<Database, OpenError> {
     let opened = caught(|| {
-        let database = opener().map_err(|error| OpenError::from_database(path, error))?;
+        let database = opener().map_err(|error| not_opened(path, error))?;
         prepare(path, &database)?;
         Ok(database)
     });

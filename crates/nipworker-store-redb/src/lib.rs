@@ -27,9 +27,7 @@
 mod create;
 mod error;
 mod kv;
-mod quarantine;
 mod snapshot;
 
-pub use error::OpenError;
 pub use kv::{CACHE_BYTES_DEFAULT, RedbKv, RedbOptions, open_store};
-pub use quarantine::{Quarantine, set_aside};
+pub use nipworker_store::{OpenError, Quarantine, set_aside};

@@ -16,7 +16,7 @@ use sled::{Batch, Db, IVec};
 
 use crate::{
     OpenError,
-    error::{io, told},
+    error::{io, not_opened, told},
     folder::{COUNTER_FILE, Disk, is_locked, prepare},
     keys::encode,
     snapshot::Snapshot,
@@ -238,7 +238,7 @@ fn open_database(path: &Path, options: &SledOptions, opening: u64) -> Result<Ope
                     sled::Error::Io(_) if is_locked(path) => {
                         OpenError::AlreadyOpen { path: path.to_owned() }
                     }
-                    error => OpenError::from_sled(path, error),
+                    error => not_opened(path, error),
                 },
             )?;
         if db.tree_names().iter().any(|name| name != DEFAULT_TREE) {
@@ -246,9 +246,9 @@ fn open_database(path: &Path, options: &SledOptions, opening: u64) -> Result<Ope
             return Err(OpenError::Store { path: path.to_owned(), source });
         }
         let told = |source| OpenError::from_io(path, source);
-        db.flush().map_err(|error| OpenError::from_sled(path, error))?;
+        db.flush().map_err(|error| not_opened(path, error))?;
         let disk = Disk::open(path).map_err(told)?;
-        let counter = db.get(COUNTER_KEY).map_err(|error| OpenError::from_sled(path, error));
+        let counter = db.get(COUNTER_KEY).map_err(|error| not_opened(path, error));
         let open = Open {
             _watch: Watch::start(db.clone()).map_err(told)?,
             db,

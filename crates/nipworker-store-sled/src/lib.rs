@@ -71,11 +71,9 @@ mod error;
 mod folder;
 mod keys;
 mod kv;
-mod quarantine;
 mod snapshot;
 mod versions;
 mod watch;
 
-pub use error::OpenError;
 pub use kv::{CACHE_BYTES_DEFAULT, SNAPSHOT_BYTES_DEFAULT, SledKv, SledOptions, open_store};
-pub use quarantine::{Quarantine, set_aside};
+pub use nipworker_store::{OpenError, Quarantine, set_aside};

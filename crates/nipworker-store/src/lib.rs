@@ -10,6 +10,8 @@
 //!   (NIP-01), deletion requests (NIP-09), expiration (NIP-40), requests to vanish (NIP-62), indexes
 //!   and the query planner;
 //! * [`MemoryKv`] is the backend that forgets when the process ends;
+//! * [`OpenError`] and [`set_aside`] are for backends on a disk: why one does not open, and how it
+//!   makes way for a fresh one;
 //! * [`guard`] turns the panics of a database engine into errors, for backends;
 //! * `conformance` (a feature) holds the suites that every backend runs.
 //!
@@ -40,7 +42,9 @@ mod error;
 mod event_store;
 pub mod guard;
 mod kv;
+mod opening;
 mod position;
+mod quarantine;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -58,7 +62,9 @@ pub use kv::{
     Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, KvStats, MemoryKv, OrderedKv,
     WriteBatch,
 };
+pub use opening::{OpenError, is_full};
 pub use position::{Cursor, Position};
+pub use quarantine::{Quarantine, set_aside};
 
 /// What the port speaks of, so that who uses it needs no other crate for it.
 pub use nipworker_protocol::{

@@ -4,6 +4,7 @@
 //!
 //! * Talking to a worker: [`Address`], [`Recipient`], [`Ask`], [`Send`].
 //! * Describing a tree: [`Supervisor::builder`], [`SupervisorBuilder`], [`ChildSpec`].
+//! * Back-pressure of workers that answer later: [`InFlight`].
 //! * Holding a running tree: [`SupervisorHandle`], [`TreeStatus`], [`Events`].
 //! * Decisions without doing: [`policy`].
 
@@ -24,6 +25,7 @@ mod events;
 mod failure;
 mod handle;
 mod hook;
+mod in_flight;
 mod latency;
 mod ledger;
 mod local;
@@ -51,6 +53,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use events::{EVENTS_KEPT, Events, SupervisorEvent};
 pub use failure::{AskError, Failure, Refused, SendError, StartError};
 pub use handle::{Exit, StopReport, Supervisor, SupervisorHandle};
+pub use in_flight::{InFlight, Permit};
 pub use ledger::{DEAD_LETTERS_KEPT, DeadLetter};
 pub use local::fatal;
 pub use policy::{Backoff, Intensity, RestartPolicy, Strategy};

@@ -7,8 +7,9 @@ mod miner;
 mod outbox;
 mod proxy;
 mod routing;
+mod store;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use nipworker_connections::{AuthConfig, BackoffConfig, Consent, RelayConfig};
 use nipworker_pipeline::{
@@ -26,6 +27,7 @@ pub use miner::{Dispatch, MinerConfig, Remine, Reserve};
 pub use outbox::OutboxConfig;
 pub use proxy::{ProxyConfig, ProxyUse};
 pub use routing::{RoutingConfig, RoutingMode};
+pub use store::{StoreBackend, StoreConfig};
 
 /// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
 /// in memory, no relays, threads by the number of cores.
@@ -54,44 +56,6 @@ pub struct ClientConfig {
     pub miner: MinerConfig,
     /// When workers are restarted and when that is given up.
     pub supervision: SupervisionConfig,
-}
-
-/// Kinds of store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum StoreBackend {
-    /// Forgotten when the client is closed.
-    #[default]
-    Memory,
-    /// One durable file (needs the feature `redb`).
-    Redb,
-}
-
-/// Where events are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// Kind of store.
-    pub backend: StoreBackend,
-    /// The store's file; not used by `memory`.
-    pub path: PathBuf,
-    /// Memory that the backend may use as its cache, in bytes.
-    pub cache_bytes: usize,
-    /// Whether a file that is damaged is set aside under another name and a fresh one begun,
-    /// instead of refusing to start. It is never deleted.
-    pub set_aside_damaged: bool,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self {
-            backend: StoreBackend::default(),
-            path: PathBuf::from("events.redb"),
-            cache_bytes: 16 * 1024 * 1024,
-            set_aside_damaged: true,
-        }
-    }
 }
 
 /// Limits and times of relay connections.
@@ -294,6 +258,9 @@ impl ClientConfig {
             |key: &str, problem: String| Err(StartError::Config { key: key.to_owned(), problem });
         if let Err(error) = self.relay_config().validate() {
             return wrong(&relay_key(error.field()), error.to_string());
+        }
+        if let Err((key, problem)) = self.store.validate() {
+            return wrong(&format!("store.{key}"), problem);
         }
         if let Err((key, problem)) = self.proxy.validate() {
             return wrong(&format!("proxy.{key}"), problem);

@@ -133,7 +133,6 @@ fn ready_line(
 fn backend_name(backend: StoreBackend) -> &'static str {
     match backend {
         StoreBackend::Memory => "in memory only",
-        StoreBackend::Redb => "redb",
-        _ => "other",
+        backend => backend.name(),
     }
 }

@@ -1,4 +1,4 @@
-//! Setting a file aside that cannot be opened.
+//! Setting a store aside that cannot be opened.
 
 use std::{
     fs, io,
@@ -8,7 +8,7 @@ use std::{
 /// Names that are tried when the first is taken.
 const NAMES_TRIED_MAX: u32 = 1_000;
 
-/// A file that was set aside.
+/// A file or folder that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
     /// Where it was.
@@ -17,7 +17,7 @@ pub struct Quarantine {
     pub to: PathBuf,
 }
 
-/// Renames the file at `path` to `….corrupt-<now>` beside it, so that a fresh store can take
+/// Renames the file or folder at `path` to `….corrupt-<now>` beside it, so that a fresh store can take
 /// its place. Nothing is deleted and nothing overwritten. `now` is unix seconds.
 ///
 /// Meant for an [`OpenError`](crate::OpenError) that

@@ -1,0 +1,98 @@
+//! Where events are kept.
+
+use std::path::PathBuf;
+
+use nipworker_protocol::RelayUrl;
+use nipworker_store::ROW_CACHE_BYTES_DEFAULT;
+use serde::{Deserialize, Serialize};
+
+/// Kinds of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StoreBackend {
+    /// Forgotten when the client is closed.
+    #[default]
+    Memory,
+    /// One durable file (needs the feature `redb`).
+    Redb,
+    /// A durable folder (needs the feature `sled`). For those who have one already: its page says what
+    /// speaks against it.
+    Sled,
+}
+
+impl StoreBackend {
+    /// As it is written in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redb => "redb",
+            Self::Sled => "sled",
+        }
+    }
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Kind of store.
+    pub backend: StoreBackend,
+    /// The store's file or folder; not used by `memory`. Empty means `events.` and the backend's
+    /// name.
+    pub path: PathBuf,
+    /// Memory that the backend may use as its cache, in bytes.
+    pub cache_bytes: usize,
+    /// Memory for events that were read lately, in bytes; 0 keeps none.
+    pub row_cache_bytes: usize,
+    /// Threads that answer queries, at most [`READERS_MAX`](nipworker_cache::READERS_MAX); 0 means
+    /// as many as there are processors, within that.
+    pub reader_threads: usize,
+    /// Addresses under which clients know this store. A request to vanish (NIP-62) that names one
+    /// of them is carried out, as is one that names all relays.
+    pub own_urls: Vec<RelayUrl>,
+    /// Whether a store that is damaged is set aside under another name and a fresh one begun,
+    /// instead of refusing to start. It is never deleted.
+    pub set_aside_damaged: bool,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            backend: StoreBackend::default(),
+            path: PathBuf::new(),
+            cache_bytes: 16 * 1024 * 1024,
+            row_cache_bytes: ROW_CACHE_BYTES_DEFAULT,
+            reader_threads: 0,
+            own_urls: Vec::new(),
+            set_aside_damaged: true,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// The store's file or folder, named or not.
+    pub fn place(&self) -> PathBuf {
+        if self.path.as_os_str().is_empty() {
+            PathBuf::from(format!("events.{}", self.backend.name()))
+        } else {
+            self.path.clone()
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        let most = nipworker_cache::READERS_MAX;
+        if self.reader_threads > most {
+            let problem = format!("{} is out of range, the most is {most}", self.reader_threads);
+            return Err(("reader_threads", problem));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn readers(&self) -> usize {
+        match self.reader_threads {
+            0 => nipworker_cache::readers_default(),
+            threads => threads,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The stores that a configuration can name, each through the same story.
+
+use std::{fs, path::Path};
+
+use futures::StreamExt;
+use nipworker_core::{
+    ClientConfig, NostrClient, PutStatus, StartError, StoreBackend, StoreConfig, SubscriptionEvent,
+    protocol::{Event, EventId, Filter, Tag},
+};
+use nipworker_tests::{
+    events::{Author, now},
+    place::real_event_lines,
+};
+
+const ON_DISK: [StoreBackend; 2] = [StoreBackend::Redb, StoreBackend::Sled];
+const OWN_URL: &str = "wss://here.example.com";
+
+fn store(backend: StoreBackend, folder: &Path) -> StoreConfig {
+    let mut store = StoreConfig { backend, ..StoreConfig::default() };
+    store.path = folder.join(store.place());
+    store
+}
+
+async fn client(store: &StoreConfig) -> NostrClient {
+    let config = ClientConfig { store: store.clone(), ..ClientConfig::default() };
+    NostrClient::new(config).await.unwrap()
+}
+
+async fn ids(client: &NostrClient, filter: Filter) -> Vec<EventId> {
+    let found = client.query(vec![filter]).await.unwrap();
+    found
+        .filter_map(async |item| match item {
+            SubscriptionEvent::Event { event, .. } => Some(event.id),
+            _ => None,
+        })
+        .collect()
+        .await
+}
+
+#[tokio::test]
+async fn what_was_imported_is_there_after_a_restart_in_the_same_order() {
+    for backend in ON_DISK {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(backend, folder.path());
+        let first = client(&store).await;
+        let outcomes = first.import(real_event_lines()).await.unwrap();
+        assert!(outcomes.iter().any(|outcome| outcome.status == PutStatus::Stored));
+        let before = ids(&first, Filter::new()).await;
+        assert!(before.len() > 400, "{backend:?}: {}", before.len());
+        first.close().await;
+        let again = client(&store).await;
+        assert_eq!(ids(&again, Filter::new()).await, before, "{backend:?}");
+        again.close().await;
+        let report = nipworker_core::open_store(&store).unwrap().check().unwrap();
+        assert!(report.is_clean(), "{backend:?}: {:?}", report.problems);
+    }
+}
+
+#[tokio::test]
+async fn a_second_client_on_one_store_is_refused_and_the_first_goes_on() {
+    for backend in ON_DISK {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(backend, folder.path());
+        let first = client(&store).await;
+        let config = ClientConfig { store: store.clone(), ..ClientConfig::default() };
+        match NostrClient::new(config).await {
+            Err(StartError::Store(reason)) => {
+                assert!(reason.contains("is already open elsewhere"), "{backend:?}: {reason}");
+            }
+            other => panic!("{backend:?}: {other:?}"),
+        }
+        let note = Author::new().note("still here");
+        first.import(vec![note.to_json()]).await.unwrap();
+        assert_eq!(ids(&first, Filter::new()).await, [note.id], "{backend:?}");
+        first.close().await;
+    }
+}
+
+/// Makes the store unreadable, and says what it holds then.
+fn damage(backend: StoreBackend, path: &Path) -> Vec<u8> {
+    let file = match backend {
+        StoreBackend::Sled => path.join("db"),
+        _ => path.to_owned(),
+    };
+    let mut bytes = fs::read(&file).unwrap();
+    let (middle, end) = (bytes.len() / 2, bytes.len());
+    bytes[..middle].fill(0xa5);
+    bytes[middle..end].fill(0x5a);
+    fs::write(&file, &bytes).unwrap();
+    bytes
+}
+
+fn set_aside_of(backend: StoreBackend, folder: &Path) -> Vec<u8> {
+    let entry = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains(".corrupt-"))
+        .unwrap_or_else(|| panic!("{backend:?}: nothing was set aside"));
+    fs::read(if entry.is_dir() { entry.join("db") } else { entry }).unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_set_aside_or_refused_as_configured() {
+    for backend in ON_DISK {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(backend, folder.path());
+        let first = client(&store).await;
+        first.import(real_event_lines()).await.unwrap();
+        first.close().await;
+        let damaged = damage(backend, &store.path);
+
+        store.set_aside_damaged = false;
+        let config = ClientConfig { store: store.clone(), ..ClientConfig::default() };
+        let refused = NostrClient::new(config).await;
+        assert!(matches!(refused, Err(StartError::Store(_))), "{backend:?}: {refused:?}");
+
+        store.set_aside_damaged = true;
+        let fresh = client(&store).await;
+        assert!(ids(&fresh, Filter::new()).await.is_empty(), "{backend:?}");
+        let set_aside = set_aside_of(backend, folder.path());
+        // sled writes to a log that it opens, also to a damaged one, which its page says.
+        let is_untouched = set_aside == damaged;
+        assert!(is_untouched || backend == StoreBackend::Sled, "{backend:?}");
+        // Refilled, it serves as before.
+        fresh.import(real_event_lines()).await.unwrap();
+        assert!(ids(&fresh, Filter::new()).await.len() > 400, "{backend:?}");
+        fresh.close().await;
+    }
+}
+
+fn request_to_vanish(author: &Author, relay: &str) -> Event {
+    author.event(62, vec![Tag::new(["relay", relay])], "", now())
+}
+
+#[tokio::test]
+async fn a_request_to_vanish_is_carried_out_where_it_names_this_store() {
+    for backend in [StoreBackend::Memory, StoreBackend::Redb, StoreBackend::Sled] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(backend, folder.path());
+        store.own_urls = vec![OWN_URL.parse().unwrap()];
+        let client = client(&store).await;
+        let author = Author::new();
+        let notes = author.notes("gone", 20);
+        client.import(notes.iter().map(Event::to_json).collect()).await.unwrap();
+        let written = || Filter::new().authors([author.key()]).kinds([1]);
+        let elsewhere = request_to_vanish(&author, "wss://there.example.com");
+        client.import(vec![elsewhere.to_json()]).await.unwrap();
+        assert_eq!(ids(&client, written()).await.len(), 20, "{backend:?}");
+        let here = request_to_vanish(&author, OWN_URL);
+        client.import(vec![here.to_json()]).await.unwrap();
+        assert!(ids(&client, written()).await.is_empty(), "{backend:?}");
+        // What comes back is kept away.
+        let outcomes = client.import(vec![notes[0].to_json()]).await.unwrap();
+        assert_eq!(outcomes[0].status, PutStatus::Deleted, "{backend:?}");
+        client.close().await;
+    }
+}
