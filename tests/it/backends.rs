@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use futures::StreamExt;
 use nipworker_core::{
     ClientConfig, NostrClient, PutStatus, StartError, StoreBackend, StoreConfig, SubscriptionEvent,
+    config::STORE_BYTES_MIN,
     protocol::{Event, EventId, Filter, Tag},
 };
 use nipworker_tests::{
@@ -152,6 +153,36 @@ async fn a_request_to_vanish_is_carried_out_where_it_names_this_store() {
         // What comes back is kept away.
         let outcomes = client.import(vec![notes[0].to_json()]).await.unwrap();
         assert_eq!(outcomes[0].status, PutStatus::Deleted, "{backend:?}");
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_with_a_size_limit_keeps_it_and_says_what_made_room() {
+    for backend in [StoreBackend::Memory, StoreBackend::Redb, StoreBackend::Sled] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(backend, folder.path());
+        let (pinned, other) = (Author::new(), Author::new());
+        store.max_bytes = STORE_BYTES_MIN;
+        store.pinned_authors = vec![pinned.key()];
+        let client = client(&store).await;
+        let kept: Vec<EventId> = {
+            let notes = pinned.notes("pinned", 20);
+            client.import(notes.iter().map(Event::to_json).collect()).await.unwrap();
+            notes.iter().map(|note| note.id).collect()
+        };
+        let text = "x".repeat(20_000);
+        for number in 0..100 {
+            let large = other.event(1, vec![], &format!("{number} {text}"), now());
+            client.import(vec![large.to_json()]).await.unwrap();
+            let stats = client.status().store.unwrap();
+            assert!(stats.event_bytes <= STORE_BYTES_MIN, "{backend:?}: {stats:?}");
+        }
+        let stats = client.status().store.unwrap();
+        assert!(stats.event_bytes > STORE_BYTES_MIN * 9 / 10, "{backend:?}: {stats:?}");
+        assert!(stats.evicted > 40, "{backend:?}: {stats:?}");
+        let found = ids(&client, Filter::new().authors([pinned.key()])).await;
+        assert_eq!(found.len(), kept.len(), "{backend:?}");
         client.close().await;
     }
 }

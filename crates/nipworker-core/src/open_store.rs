@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use nipworker_store::{EventStore, KvStore, MemoryKv, OpenError, set_aside};
+use nipworker_store::{EventStore, KvStore, MemoryKv, OpenError, SizeLimit, set_aside};
 
 use crate::{StartError, StoreBackend, StoreConfig};
 
@@ -20,7 +20,13 @@ pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartErro
         StoreBackend::Sled => open_sled(config)?,
     };
     let own_urls = config.own_urls.iter().map(ToString::to_string).collect();
-    Ok(Arc::new(store.with_row_cache_bytes(config.row_cache_bytes).with_own_urls(own_urls)))
+    let mut store = store.with_row_cache_bytes(config.row_cache_bytes).with_own_urls(own_urls);
+    if config.max_bytes > 0 {
+        let pinned = config.pinned_authors.iter().copied().collect();
+        let limit = SizeLimit { max_bytes: config.max_bytes, pinned };
+        store = store.with_size_limit(limit).map_err(told)?;
+    }
+    Ok(Arc::new(store))
 }
 
 #[cfg(feature = "redb")]

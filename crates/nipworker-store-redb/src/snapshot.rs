@@ -74,20 +74,29 @@ struct Cursor<'s> {
 
 impl KvCursor for Cursor<'_> {
     fn advance(&mut self) -> Result<Option<KvEntry<'_>>, KvError> {
-        self.current = None;
-        let Some(entries) = &mut self.entries else { return Ok(None) };
+        let Self { snapshot, entries, direction, current } = self;
+        let Some(range) = entries else { return Ok(None) };
         let during = "reading a range";
+        // Guards are large, and are written where they stay.
         let step = guarded(during, || {
-            let entry = match self.direction {
-                Direction::Forward => entries.next(),
-                Direction::Backward => entries.next_back(),
+            let entry = match direction {
+                Direction::Forward => range.next(),
+                Direction::Backward => range.next_back(),
             };
-            entry.transpose().map_err(|error| storage(during, error))
+            match entry {
+                Some(Ok(entry)) => *current = Some(entry),
+                Some(Err(error)) => return Err(storage(during, error)),
+                None => *current = None,
+            }
+            Ok(())
         });
-        self.current = self.snapshot.noted(step)?;
-        if self.current.is_none() {
-            self.entries = None;
+        if step.is_err() {
+            *current = None;
         }
-        Ok(self.current.as_ref().map(|(key, value)| (key.value(), value.value())))
+        snapshot.noted(step)?;
+        if current.is_none() {
+            *entries = None;
+        }
+        Ok(current.as_ref().map(|(key, value)| (key.value(), value.value())))
     }
 }

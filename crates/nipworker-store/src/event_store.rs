@@ -290,6 +290,10 @@ pub struct StoreStats {
     pub backend: String,
     /// Events that are kept, expired ones that were not swept yet included.
     pub events: u64,
+    /// Bytes of these events and of their index entries, before whatever the backend adds.
+    pub event_bytes: u64,
+    /// Events that made room for others since the store was opened.
+    pub evicted: u64,
     /// Bytes on disk; `None` for a store in memory.
     pub disk_bytes: Option<u64>,
     /// Version of the key layout.

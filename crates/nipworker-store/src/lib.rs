@@ -52,6 +52,7 @@ pub mod conformance;
 pub use cursor_memo::CursorMemo;
 pub use engine::{
     EVENT_JSON_BYTES_MAX, KvStore, MERGED_CURSORS_MAX, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION,
+    SizeLimit,
 };
 pub use error::StoreError;
 pub use event_store::{

@@ -52,9 +52,9 @@ fn the_check_notices_every_single_entry_that_is_missing() {
     store.put_batch(&sample(), NOW).unwrap();
     assert!(store.check().unwrap().is_clean());
     let entries = all_keys(&kv);
-    // Three events, 4 entries each, one tag each for two of them, an address, an expiry, two
+    // Three events, 4 entries each, one tag each for two of them, an address, an expiry, three
     // numbers about the store.
-    assert_eq!(entries.len(), 3 + 3 * 4 + 2 + 1 + 1 + 2);
+    assert_eq!(entries.len(), 3 + 3 * 4 + 2 + 1 + 1 + 3);
     for (key, value) in &entries {
         change(&kv, key, None);
         let is_schema = key.starts_with(b"Mschema");
@@ -91,6 +91,7 @@ fn the_check_notices_stray_entries_altered_events_and_what_should_be_gone() {
         (address, b"another place", "names another"),
         (b"Mevents", b"12345678", "counter"),
         (b"Mevents", b"short", "counter"),
+        (b"Mbytes", b"12345678", "byte counter"),
         (&deleted_id, b"", "author deleted it"),
         (&deleted_address, &NOW.to_be_bytes(), "address was deleted"),
     ] {

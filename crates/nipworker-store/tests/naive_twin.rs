@@ -5,7 +5,7 @@
 use nipworker_store::{EventStore, KvStore, MemoryKv, conformance::agree_with_the_naive_store};
 
 /// Cases of one run; `NIPWORKER_STORE_CASES` asks for another number.
-const CASES_DEFAULT: u64 = 2_000;
+const CASES_DEFAULT: u64 = 10_000;
 
 #[test]
 fn the_engine_agrees_with_its_naive_twin_on_thousands_of_random_histories() {

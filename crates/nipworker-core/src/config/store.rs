@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nipworker_protocol::RelayUrl;
+use nipworker_protocol::{PublicKey, RelayUrl};
 use nipworker_store::ROW_CACHE_BYTES_DEFAULT;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ impl StoreBackend {
     }
 }
 
+/// Least size limit of a store, in bytes: less would hold hardly a page of events.
+pub const STORE_BYTES_MIN: u64 = 1024 * 1024;
+
 /// Where events are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -45,6 +48,12 @@ pub struct StoreConfig {
     pub cache_bytes: usize,
     /// Memory for events that were read lately, in bytes; 0 keeps none.
     pub row_cache_bytes: usize,
+    /// Most bytes of events and their index entries; 0 sets no limit. On its disk a backend needs more
+    /// than that. Beyond it the oldest regular events go first, then addressable ones, replaceable ones
+    /// last.
+    pub max_bytes: u64,
+    /// Authors whose events stay whatever the limit says.
+    pub pinned_authors: Vec<PublicKey>,
     /// Threads that answer queries, at most [`READERS_MAX`](nipworker_cache::READERS_MAX); 0 means
     /// as many as there are processors, within that.
     pub reader_threads: usize,
@@ -63,6 +72,8 @@ impl Default for StoreConfig {
             path: PathBuf::new(),
             cache_bytes: 16 * 1024 * 1024,
             row_cache_bytes: ROW_CACHE_BYTES_DEFAULT,
+            max_bytes: 0,
+            pinned_authors: Vec::new(),
             reader_threads: 0,
             own_urls: Vec::new(),
             set_aside_damaged: true,
@@ -85,6 +96,13 @@ impl StoreConfig {
         if self.reader_threads > most {
             let problem = format!("{} is out of range, the most is {most}", self.reader_threads);
             return Err(("reader_threads", problem));
+        }
+        if (1..STORE_BYTES_MIN).contains(&self.max_bytes) {
+            let problem = format!(
+                "{} is out of range, the least is {STORE_BYTES_MIN}; 0 sets no limit",
+                self.max_bytes
+            );
+            return Err(("max_bytes", problem));
         }
         Ok(())
     }

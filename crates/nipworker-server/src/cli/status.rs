@@ -116,7 +116,11 @@ fn engine_lines(engine: &ClientStatus) -> Vec<String> {
             let size = store.disk_bytes.map_or_else(String::new, |bytes| {
                 format!(", {:.1} MiB on disk", bytes as f64 / (1024.0 * 1024.0))
             });
-            format!("store: {}, {} events{size}", store.backend, store.events)
+            let evicted = match store.evicted {
+                0 => String::new(),
+                evicted => format!(", {evicted} made room for others"),
+            };
+            format!("store: {}, {} events{size}{evicted}", store.backend, store.events)
         }
         None => "store: cannot be read".to_owned(),
     });

@@ -202,6 +202,12 @@ fn ingest(page: &mut Page<'_>, status: &ServerStatus) -> fmt::Result {
     page.counters("ingest_refused", "what was refused, by reason", &refused)?;
     if let Some(store) = &engine.store {
         page.gauge("store_events", "events that are kept", store.events as f64)?;
+        page.gauge(
+            "store_event_bytes",
+            "bytes of events and their index entries, which store.max_bytes limits",
+            store.event_bytes as f64,
+        )?;
+        page.counter("store_evicted", "events that made room for others", store.evicted)?;
         if let Some(bytes) = store.disk_bytes {
             page.gauge("store_disk_bytes", "bytes on disk", bytes as f64)?;
         }

@@ -50,6 +50,8 @@ pub(super) const META_SCHEMA: &[u8] = b"Mschema";
 /// There while an older store is being rewritten.
 pub(super) const META_MIGRATING: &[u8] = b"Mmigrating";
 pub(super) const META_EVENTS: &[u8] = b"Mevents";
+/// Bytes of the keys and values of all events and their index entries.
+pub(super) const META_BYTES: &[u8] = b"Mbytes";
 
 /// Starts a key and gives it room for what usually follows.
 fn begin(first: u8) -> Vec<u8> {
@@ -197,6 +199,13 @@ pub(super) fn window(
         range.end = [prefix, &position::newest_first(older)].concat();
     }
     range
+}
+
+/// Bytes that `event` takes: its own key and value, and those of its index entries.
+pub(super) fn bytes_of(event: &EventView<'_>) -> u64 {
+    let entries = index_entries(event);
+    let indexes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+    (1 + Position::KEY_LEN + event.as_bytes().len() + indexes) as u64
 }
 
 /// Every index entry that `event` has, the event itself excluded.

@@ -2,11 +2,13 @@
 //!
 //! `keys` says how things are laid out, `facts` what an index entry says of its event, `row` how a
 //! stored event is read, `row_cache` remembers what was read. `put` decides what becomes of an event,
-//! `vanish` carries out NIP-62. `plan` picks an index for a filter, `stream` reads indexes in the order
+//! `vanish` carries out NIP-62,
+//! `evict` makes room. `plan` picks an index for a filter, `stream` reads indexes in the order
 //! of answers, `walk` merges the filters of a query, `ids` leaves the events out. `check` compares
 //! indexes with events, `migrate` brings older stores up to date.
 
 mod check;
+mod evict;
 mod facts;
 mod ids;
 mod keys;
@@ -21,6 +23,7 @@ mod stream;
 mod vanish;
 mod walk;
 
+pub use evict::SizeLimit;
 pub use plan::MERGED_CURSORS_MAX;
 pub use put::EVENT_JSON_BYTES_MAX;
 pub use store::{KvStore, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION};

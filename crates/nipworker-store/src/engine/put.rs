@@ -17,6 +17,8 @@ pub(super) struct Changes<'s> {
     batch: WriteBatch,
     /// Events held, the changes so far included.
     events: u64,
+    /// Bytes of their keys and values, indexes included.
+    bytes: u64,
     /// The addresses by which requests to vanish mean this store.
     own_urls: &'s [String],
     /// Whether somebody asked to vanish.
@@ -28,17 +30,21 @@ impl<'s> Changes<'s> {
         committed: &'s dyn KvSnapshot,
         own_urls: &'s [String],
     ) -> Result<Self, StoreError> {
-        let events = match committed.get(keys::META_EVENTS)? {
-            Some(value) => number(&value, "event counter")?.cast_unsigned(),
-            None => 0,
+        let counter = |key, what| match committed.get(key)? {
+            Some(value) => Ok::<_, StoreError>(number(&value, what)?.cast_unsigned()),
+            None => Ok(0),
         };
-        Ok(Self { committed, batch: WriteBatch::new(), events, own_urls, vanishing: false })
+        let events = counter(keys::META_EVENTS, "event counter")?;
+        let bytes = counter(keys::META_BYTES, "byte counter")?;
+        let batch = WriteBatch::new();
+        Ok(Self { committed, batch, events, bytes, own_urls, vanishing: false })
     }
 
     /// The changes, ready to be committed; empty when there are none.
     pub(super) fn into_batch(mut self) -> WriteBatch {
         if !self.batch.is_empty() {
             self.batch.put(keys::META_EVENTS, self.events.to_be_bytes());
+            self.batch.put(keys::META_BYTES, self.bytes.to_be_bytes());
         }
         self.batch
     }
@@ -141,9 +147,17 @@ impl<'s> Changes<'s> {
         Ok(false)
     }
 
+    /// Bytes held, the changes so far included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn insert(&mut self, event: &EventView<'_>) {
-        self.batch.put(keys::event(Position::of_view(event)), event.as_bytes());
+        let key = keys::event(Position::of_view(event));
+        self.bytes += (key.len() + event.as_bytes().len()) as u64;
+        self.batch.put(key, event.as_bytes());
         for (key, value) in keys::index_entries(event) {
+            self.bytes += (key.len() + value.len()) as u64;
             self.batch.put(key, value);
         }
         self.events += 1;
@@ -152,12 +166,32 @@ impl<'s> Changes<'s> {
     /// Removes the event at `position` with all its index entries.
     pub(super) fn remove(&mut self, position: Position) -> Result<(), StoreError> {
         let row = self.row(position)?;
-        for (key, _) in keys::index_entries(&row.view()) {
+        self.remove_row(position, &row);
+        Ok(())
+    }
+
+    /// Removes the event `row`, which stands at `position`.
+    pub(super) fn remove_row(&mut self, position: Position, row: &PackedEvent) {
+        let key = keys::event(position);
+        let mut bytes = (key.len() + row.as_bytes().len()) as u64;
+        self.batch.delete(key);
+        for (key, value) in keys::index_entries(&row.view()) {
+            bytes += (key.len() + value.len()) as u64;
             self.batch.delete(key);
         }
-        self.batch.delete(keys::event(position));
+        self.bytes = self.bytes.saturating_sub(bytes);
         self.events = self.events.saturating_sub(1);
-        Ok(())
+    }
+
+    /// The event at `position`, unless these changes have removed it.
+    pub(super) fn row_if_kept(
+        &self,
+        position: Position,
+    ) -> Result<Option<PackedEvent>, StoreError> {
+        match self.batch.get(&keys::event(position)) {
+            Some(None) => Ok(None),
+            _ => self.row(position).map(Some),
+        }
     }
 
     fn row(&self, position: Position) -> Result<PackedEvent, StoreError> {

@@ -6,6 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::fast::RandomState;
 use nipworker_protocol::{EventId, PackedEvent};
 
 /// What an entry takes beside the bytes of its event: key, handle, and the table's free room.
@@ -23,9 +24,9 @@ pub(super) struct RowCache {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<EventId, PackedEvent>,
+    young: HashMap<EventId, PackedEvent, RandomState>,
     young_bytes: usize,
-    old: HashMap<EventId, PackedEvent>,
+    old: HashMap<EventId, PackedEvent, RandomState>,
 }
 
 fn cost(event: &PackedEvent) -> usize {

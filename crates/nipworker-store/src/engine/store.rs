@@ -2,7 +2,10 @@
 
 use std::{
     ops::ControlFlow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use nipworker_protocol::{Attestation, EventId, Filter, PackedEvent, PublicKey, Verified};
@@ -13,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    check, ids, keys, migrate,
+    SizeLimit, check, evict, ids, keys, migrate,
     put::{Changes, number, position_of},
     row::read_row,
     row_cache::RowCache,
@@ -38,6 +41,9 @@ pub struct KvStore {
     rows: RowCache,
     /// The addresses by which requests to vanish mean this store.
     own_urls: Vec<String>,
+    limit: Option<SizeLimit>,
+    /// Events that made room for others.
+    evicted: AtomicU64,
     /// Held from reading to committing, so that no decision rests on what has changed since.
     writing: Mutex<()>,
 }
@@ -84,9 +90,15 @@ impl KvStore {
             kv,
             rows: RowCache::new(ROW_CACHE_BYTES_DEFAULT),
             own_urls: Vec::new(),
+            limit: None,
+            evicted: AtomicU64::new(0),
             writing: Mutex::new(()),
         };
-        store.remove_vanished(&store.writing())?;
+        {
+            let turn = store.writing();
+            store.count_bytes(&turn)?;
+            store.remove_vanished(&turn)?;
+        }
         Ok(store)
     }
 
@@ -100,6 +112,56 @@ impl KvStore {
     /// that name all relays are always meant for it.
     pub fn with_own_urls(self, own_urls: Vec<String>) -> Self {
         Self { own_urls, ..self }
+    }
+
+    /// Holds no more than `limit` from now on. What is too much already goes before this returns, which
+    /// for a store far above its limit takes as long as removing that.
+    ///
+    /// A put makes room in its own commit, so that nothing is ever committed beyond the limit but what
+    /// fits in no room that can be made: a batch that alone is larger, which is cut down right after.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`].
+    pub fn with_size_limit(self, limit: SizeLimit) -> Result<Self, StoreError> {
+        let store = Self { limit: Some(limit), ..self };
+        store.make_room(&store.writing())?;
+        Ok(store)
+    }
+
+    /// Lets go of what is too much, commit by commit.
+    fn make_room(&self, _turn: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let Some(limit) = &self.limit else { return Ok(()) };
+        loop {
+            let snapshot = self.kv.snapshot()?;
+            let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
+            let evicted = evict::make_room(&mut changes, &*snapshot, limit)?;
+            if evicted == 0 {
+                return Ok(());
+            }
+            self.commit(changes)?;
+            self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts the bytes of a store that was written before they were counted.
+    fn count_bytes(&self, _turn: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let snapshot = self.kv.snapshot()?;
+        if snapshot.get(keys::META_BYTES)?.is_some() || snapshot.get(keys::META_EVENTS)?.is_none() {
+            return Ok(());
+        }
+        let mut bytes = 0;
+        let mut cursor = snapshot.scan(KeyRange::prefix(&[keys::EVENT]), Direction::Forward)?;
+        while let Some((key, value)) = cursor.advance()? {
+            // What cannot be read is found when it is asked for, and by `check`.
+            if let Some(position) = Position::from_key_end(key)
+                && let Ok(row) = read_row(position, value.to_vec())
+            {
+                bytes += keys::bytes_of(&row.view());
+            }
+        }
+        let mut batch = WriteBatch::new();
+        batch.put(keys::META_BYTES, bytes.to_be_bytes());
+        Ok(self.kv.commit(&batch)?)
     }
 
     /// Removes what is left of those who asked to vanish, and says how many events that were.
@@ -164,9 +226,18 @@ impl EventStore for KvStore {
         let outcomes =
             events.iter().map(|event| changes.put(&event.view(), now)).collect::<Result<_, _>>()?;
         let vanishing = changes.is_somebody_vanishing();
+        let evicted = match &self.limit {
+            Some(limit) => evict::make_room(&mut changes, &*snapshot, limit)?,
+            None => 0,
+        };
+        let is_too_much = self.limit.as_ref().is_some_and(|it| changes.bytes() > it.max_bytes);
         self.commit(changes)?;
+        self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
         if vanishing {
             self.remove_vanished(&turn)?;
+        }
+        if is_too_much {
+            self.make_room(&turn)?;
         }
         Ok(outcomes)
     }
@@ -314,10 +385,16 @@ impl EventStore for KvStore {
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        let events = self.kv.snapshot()?.get(keys::META_EVENTS)?;
+        let snapshot = self.kv.snapshot()?;
+        let counter = |key, name| match snapshot.get(key)? {
+            Some(value) => Ok::<_, StoreError>(number(&value, name)?.cast_unsigned()),
+            None => Ok(0),
+        };
         Ok(StoreStats {
             backend: self.kv.name().to_owned(),
-            events: events.map_or(Ok(0), |value| number(&value, "event counter"))?.cast_unsigned(),
+            events: counter(keys::META_EVENTS, "event counter")?,
+            event_bytes: counter(keys::META_BYTES, "byte counter")?,
+            evicted: self.evicted.load(Ordering::Relaxed),
             disk_bytes: self.kv.stats()?.disk_bytes,
             schema_version: SCHEMA_VERSION,
         })
