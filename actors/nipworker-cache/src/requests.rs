@@ -9,7 +9,8 @@ use nipworker_schema::{
     StoredReconciledT, SweepExpiredT, SweptT,
 };
 use nipworker_store::{
-    Attestation, EventId, Filter, PackedEvent, PackedEvents, PageRequest, Position, Verified,
+    Attestation, EventId, Filter, HllOffset, PackedEvent, PackedEvents, PageRequest, Position,
+    Verified,
 };
 use tokio::time::timeout;
 
@@ -135,11 +136,15 @@ impl Desk {
     pub(crate) fn count_stored(&self, request: CountStoredT) -> Taken {
         let filters = filters(request.filters)?;
         let clock = self.0.clock.clone();
-        let count = self.0.threads.read(move |store| store.count(&filters, clock()));
-        self.under_way(async move {
-            let count = in_time(count).await?;
-            Ok(CacheEdge::encode(StoredCountT { count }))
-        })
+        let offset = HllOffset::of(&filters).filter(|_| request.hll);
+        let counted = self.0.threads.read(move |store| match offset {
+            Some(offset) => {
+                let (count, authors) = store.count_authors(&filters, offset, clock())?;
+                Ok(StoredCountT { count, hll: Some(authors.as_bytes().to_vec()) })
+            }
+            None => Ok(StoredCountT { count: store.count(&filters, clock())?, hll: None }),
+        });
+        self.under_way(async move { Ok(CacheEdge::encode(in_time(counted).await?)) })
     }
 
     /// Takes as long as it takes: others are served between its commits.

@@ -331,7 +331,7 @@ fn what_is_persisted_is_queried_counted_and_swept() {
     let page = system.page(everything());
     assert!(!page.more);
     assert_eq!(rows(&page), [mortal.into_inner(), kept.into_inner()]);
-    let count = CountStoredT { filters: vec![Filter::new().tag('t', ["ü"]).into()] };
+    let count = CountStoredT { filters: vec![Filter::new().tag('t', ["ü"]).into()], hll: false };
     assert!(matches!(system.ask(count), CacheMessageT::StoredCount(count) if count.count == 1));
     let sweep = |now| system.ask(SweepExpiredT { now });
     assert!(matches!(sweep(NOW), CacheMessageT::Swept(swept) if swept.removed == 0));

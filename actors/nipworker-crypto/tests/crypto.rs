@@ -245,7 +245,7 @@ fn what_is_no_request_is_answered_as_such() {
     let world = World::new(LONG);
     let answer = failed(world.ask(VerdictsT { valid: vec![true] }));
     assert_eq!((answer.code, answer.transient), (FailureCode::Unsupported, false));
-    let foreign = ClientEdge::encode(CountT { filters: vec![] }).into_bytes();
+    let foreign = ClientEdge::encode(CountT { filters: vec![], hll: false }).into_bytes();
     for bytes in [foreign, vec![].into(), vec![7; 100].into()] {
         let asked = world.address.ask(CryptoEdge::from_bytes(bytes));
         let answer = failed(block_on(asked).unwrap().decode().unwrap());

@@ -46,8 +46,9 @@ pub(crate) fn unsubscribe(shared: &Shared, request: &UnsubscribeT) -> Unsubscrib
 }
 
 pub(crate) async fn count(shared: &Shared, request: CountT) -> Result<CountedT, FailedT> {
-    match shared.neighbours.cache(CountStoredT { filters: request.filters }).await? {
-        CacheMessageT::StoredCount(stored) => Ok(CountedT { count: stored.count }),
+    let CountT { filters, hll } = request;
+    match shared.neighbours.cache(CountStoredT { filters, hll }).await? {
+        CacheMessageT::StoredCount(stored) => Ok(CountedT { count: stored.count, hll: stored.hll }),
         _ => Err(failed(FailureCode::Worker, "cache did not answer with a count", false)),
     }
 }

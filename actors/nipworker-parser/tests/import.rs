@@ -230,7 +230,10 @@ fn a_deleted_event_is_not_sent() {
 fn a_count_is_the_caches() {
     let world = World::new();
     world.import(many(7).iter().map(Event::to_json).collect());
-    assert_eq!(world.client(CountT { filters: vec![] }), CountedT { count: 7 }.into());
+    assert_eq!(
+        world.client(CountT { filters: vec![], hll: false }),
+        CountedT { count: 7, hll: None }.into()
+    );
 }
 
 #[test]

@@ -13,9 +13,9 @@ use nipworker_pipeline::{
     DeliveryLimits, Hub, HubError, Overflow, Plan, SubscriptionSpec,
     pipes::{MAX_PIPES, PipeSpec},
 };
-use nipworker_protocol::{Event, Filter, PublicKey, RelayUrl, UnsignedEvent};
+use nipworker_protocol::{Event, Filter, HyperLogLog, PublicKey, RelayUrl, UnsignedEvent};
 use nipworker_schema::{
-    ClientEdge, ClientMessageT, CountT, CryptoEdge, CryptoMessageT, GetPublicKeyT, SignT,
+    ClientEdge, ClientMessageT, CountT, CountedT, CryptoEdge, CryptoMessageT, GetPublicKeyT, SignT,
     SubscribeT,
 };
 use nipworker_signer::{Signer, Verifier};
@@ -351,11 +351,29 @@ impl NostrClient {
     /// [`ClientError::Invalid`] without filters, [`ClientError::Unsupported`] for a search (NIP-50);
     /// failures of workers.
     pub async fn count(&self, filters: Vec<Filter>) -> Result<u64, ClientError> {
+        Ok(self.counted(filters, false).await?.count)
+    }
+
+    /// Counts like [`count`](Self::count), and where NIP-45 names a way (one filter with values for one
+    /// tag) also the authors of these events, in a form that adds up over several stores and relays. That
+    /// reads each event.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn count_authors(
+        &self,
+        filters: Vec<Filter>,
+    ) -> Result<(u64, Option<HyperLogLog>), ClientError> {
+        let CountedT { count, hll } = self.counted(filters, true).await?;
+        Ok((count, hll.and_then(|registers| HyperLogLog::from_bytes(&registers))))
+    }
+
+    async fn counted(&self, filters: Vec<Filter>, hll: bool) -> Result<CountedT, ClientError> {
         check(&filters)?;
         let filters = filters.iter().map(Into::into).collect();
-        let request = ClientEdge::encode(CountT { filters });
+        let request = ClientEdge::encode(CountT { filters, hll });
         let answer = repeatedly(|| ask_parser(&self.inner.parser, request.clone())).await?;
-        Ok(expect_answer!(answer, ClientMessageT::Counted)?.count)
+        expect_answer!(answer, ClientMessageT::Counted)
     }
 
     /// How everything is. Reads counters; waits for no worker.

@@ -32,6 +32,7 @@ mod auth;
 mod bytes;
 mod event;
 mod filter;
+mod hyperloglog;
 mod kind;
 mod message;
 pub mod packed;
@@ -44,6 +45,7 @@ pub use auth::AuthProblem;
 pub use bytes::{EventId, ParseBytesError, PublicKey, Signature};
 pub use event::{Event, EventError, EventLimits, UnsignedEvent};
 pub use filter::{Filter, FilterError, FilterLimits, SingleLetterTag};
+pub use hyperloglog::{HllOffset, HyperLogLog};
 pub use kind::{Coordinate, KindClass, kinds};
 pub use message::{
     ClientMessage, EventFrame, MachinePrefix, MessageError, NEG_MESSAGE_MAX_BYTES, RelayMessage,

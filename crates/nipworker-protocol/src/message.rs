@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Event, EventId, Filter, event::is_json};
+use crate::{Event, EventId, Filter, HyperLogLog, event::is_json};
 
 /// Longest subscription id in characters (NIP-01).
 pub const SUBSCRIPTION_ID_MAX_CHARS: usize = 64;
@@ -220,6 +220,8 @@ pub enum RelayMessage {
         count: u64,
         /// Whether the number is an estimate.
         approximate: bool,
+        /// The authors of these events, in a form that adds up over relays.
+        hll: Option<Box<HyperLogLog>>,
     },
     /// The next step of a reconciliation (NIP-77).
     NegMsg {
@@ -498,6 +500,7 @@ impl RelayMessage {
                     count: u64,
                     #[serde(default)]
                     approximate: bool,
+                    hll: Option<String>,
                 }
                 let subscription = take(parts, "COUNT", "subscription id")?;
                 // Serde would read the struct from an array as well.
@@ -507,8 +510,10 @@ impl RelayMessage {
                         problem: "answer is no object".to_owned(),
                     });
                 }
-                let Answer { count, approximate } = take(parts, "COUNT", "answer")?;
-                Self::Count { subscription, count, approximate }
+                let Answer { count, approximate, hll } = take(parts, "COUNT", "answer")?;
+                // The number counts without registers, and what is no registers says nothing.
+                let hll = hll.and_then(|hll| HyperLogLog::from_hex(&hll)).map(Box::new);
+                Self::Count { subscription, count, approximate, hll }
             }
             "NEG-MSG" => {
                 let subscription = take(parts, "NEG-MSG", "subscription id")?;
@@ -538,10 +543,13 @@ impl RelayMessage {
             Self::Closed { subscription, message } => json(&("CLOSED", subscription, message)),
             Self::Notice(text) => json(&("NOTICE", text)),
             Self::Auth(challenge) => json(&("AUTH", challenge)),
-            Self::Count { subscription, count, approximate } => {
+            Self::Count { subscription, count, approximate, hll } => {
                 let mut answer = serde_json::json!({ "count": count });
                 if *approximate {
                     answer["approximate"] = true.into();
+                }
+                if let Some(hll) = hll {
+                    answer["hll"] = hll.to_hex().into();
                 }
                 json(&("COUNT", subscription, answer))
             }

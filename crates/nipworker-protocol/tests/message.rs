@@ -5,7 +5,7 @@ mod common;
 
 use common::{any_event, event, text};
 use nipworker_protocol::{
-    ClientMessage, Event, EventId, EventLimits, Filter, MachinePrefix, MessageError,
+    ClientMessage, Event, EventId, EventLimits, Filter, HyperLogLog, MachinePrefix, MessageError,
     NEG_MESSAGE_MAX_BYTES, RelayMessage, SUBSCRIPTION_ID_MAX_CHARS, StoredHint,
 };
 use proptest::prelude::*;
@@ -76,11 +76,30 @@ fn the_answers_of_relays_are_written_as_nip_01_shows_them() {
         (r#"["AUTH","challenge"]"#.to_owned(), RelayMessage::Auth("challenge".into())),
         (
             r#"["COUNT","s",{"count":7}]"#.to_owned(),
-            RelayMessage::Count { subscription: "s".into(), count: 7, approximate: false },
+            RelayMessage::Count {
+                subscription: "s".into(),
+                count: 7,
+                approximate: false,
+                hll: None,
+            },
+        ),
+        (
+            format!(r#"["COUNT","s",{{"count":7,"hll":"{}"}}]"#, "07".repeat(256)),
+            RelayMessage::Count {
+                subscription: "s".into(),
+                count: 7,
+                approximate: false,
+                hll: HyperLogLog::from_bytes(&[7; 256]).map(Box::new),
+            },
         ),
         (
             r#"["COUNT","s",{"approximate":true,"count":7}]"#.to_owned(),
-            RelayMessage::Count { subscription: "s".into(), count: 7, approximate: true },
+            RelayMessage::Count {
+                subscription: "s".into(),
+                count: 7,
+                approximate: true,
+                hll: None,
+            },
         ),
     ] {
         assert_eq!(format!("{:?}", RelayMessage::parse(&frame).unwrap()), format!("{message:?}"));

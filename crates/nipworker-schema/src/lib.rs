@@ -27,7 +27,7 @@
 //! use nipworker_schema::{ClientEdge, ClientMessageT, CountT, FailureCode};
 //! use nipworker_protocol::Filter;
 //!
-//! let request = ClientEdge::encode(CountT { filters: vec![Filter::new().kinds([1]).into()] });
+//! let request = ClientEdge::encode(CountT { filters: vec![Filter::new().kinds([1]).into()], hll: false });
 //! let answer = match request.decode()? {
 //!     ClientMessageT::Count(count) => {
 //!         assert_eq!(count.filters.len(), 1);

@@ -2,7 +2,9 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use nipworker_protocol::{Event, EventId, Filter, PackedEvent, PublicKey, Verified};
+use nipworker_protocol::{
+    Event, EventId, Filter, HllOffset, HyperLogLog, PackedEvent, PublicKey, Verified,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cursor, Position, StoreError};
@@ -66,6 +68,33 @@ pub trait EventStore: Send + Sync {
     /// # Errors
     /// As [`EventStore::query`].
     fn count(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError>;
+
+    /// Counts like [`EventStore::count`], and the authors of these events (NIP-45) by what stands at
+    /// `offset` in their keys. Reads each event.
+    ///
+    /// # Errors
+    /// As [`EventStore::query`].
+    fn count_authors(
+        &self,
+        filters: &[Filter],
+        offset: HllOffset,
+        now: i64,
+    ) -> Result<(u64, HyperLogLog), StoreError> {
+        let filters: Vec<Filter> =
+            filters.iter().map(|filter| Filter { limit: None, ..filter.clone() }).collect();
+        let (mut count, mut authors) = (0, HyperLogLog::new());
+        let mut after = None;
+        loop {
+            let request = PageRequest { after, ..PageRequest::default() };
+            let page = self.query(&filters, &request, now)?;
+            count += page.events.len() as u64;
+            page.events.iter().for_each(|event| authors.add(&event.view().pubkey(), offset));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok((count, authors)),
+            }
+        }
+    }
 
     /// Where the events of [`EventStore::query`] stand, without the events: the first `max`, newest
     /// first. 40 bytes each, which is what a reconciliation (NIP-77) compares.

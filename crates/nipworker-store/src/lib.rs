@@ -69,6 +69,6 @@ pub use quarantine::{Quarantine, set_aside};
 
 /// What the port speaks of, so that who uses it needs no other crate for it.
 pub use nipworker_protocol::{
-    Attestation, Event, EventId, EventView, Filter, PackedError, PackedEvent, PackedEvents,
-    Verified,
+    Attestation, Event, EventId, EventView, Filter, HllOffset, HyperLogLog, PackedError,
+    PackedEvent, PackedEvents, Verified,
 };

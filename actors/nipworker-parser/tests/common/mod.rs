@@ -212,7 +212,7 @@ impl Handler<CacheEdge> for Cache {
             }
             CacheMessageT::CountStored(_) => {
                 let count = script.stored.lock().unwrap().len() as u64;
-                CacheEdge::encode(StoredCountT { count })
+                CacheEdge::encode(StoredCountT { count, hll: None })
             }
             other => panic!("nobody asks the cache for {other:?}"),
         }

@@ -6,6 +6,7 @@ pub enum CountStoredOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
 /// Answered by StoredCount.
+/// `hll` asks for the registers too, where NIP-45 names a way to make them.
 pub struct CountStored<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -20,6 +21,7 @@ impl<'a> ::flatbuffers::Follow<'a> for CountStored<'a> {
 
 impl<'a> CountStored<'a> {
   pub const VT_FILTERS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_HLL: ::flatbuffers::VOffsetT = 6;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -32,6 +34,7 @@ impl<'a> CountStored<'a> {
   ) -> ::flatbuffers::WIPOffset<CountStored<'bldr>> {
     let mut builder = CountStoredBuilder::new(_fbb);
     if let Some(x) = args.filters { builder.add_filters(x); }
+    builder.add_hll(args.hll);
     builder.finish()
   }
 
@@ -40,8 +43,10 @@ impl<'a> CountStored<'a> {
       let x = self.filters();
       x.iter().map(|t| t.unpack()).collect()
     };
+    let hll = self.hll();
     CountStoredT {
       filters,
+      hll,
     }
   }
 
@@ -52,6 +57,13 @@ impl<'a> CountStored<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Filter>>>>(CountStored::VT_FILTERS, None).unwrap()}
   }
+  #[inline]
+  pub fn hll(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(CountStored::VT_HLL, Some(false)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for CountStored<'_> {
@@ -61,18 +73,21 @@ impl ::flatbuffers::Verifiable for CountStored<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Filter>>>>("filters", Self::VT_FILTERS, true)?
+     .visit_field::<bool>("hll", Self::VT_HLL, false)?
      .finish();
     Ok(())
   }
 }
 pub struct CountStoredArgs<'a> {
     pub filters: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Filter<'a>>>>>,
+    pub hll: bool,
 }
 impl<'a> Default for CountStoredArgs<'a> {
   #[inline]
   fn default() -> Self {
     CountStoredArgs {
       filters: None, // required field
+      hll: false,
     }
   }
 }
@@ -85,6 +100,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CountStoredBuilder<'a, 'b, A>
   #[inline]
   pub fn add_filters(&mut self, filters: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Filter<'b >>>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CountStored::VT_FILTERS, filters);
+  }
+  #[inline]
+  pub fn add_hll(&mut self, hll: bool) {
+    self.fbb_.push_slot::<bool>(CountStored::VT_HLL, hll, false);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CountStoredBuilder<'a, 'b, A> {
@@ -106,17 +125,20 @@ impl ::core::fmt::Debug for CountStored<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("CountStored");
       ds.field("filters", &self.filters());
+      ds.field("hll", &self.hll());
       ds.finish()
   }
 }
 #[derive(Debug, Clone, PartialEq)]
 pub struct CountStoredT {
   pub filters: alloc::vec::Vec<FilterT>,
+  pub hll: bool,
 }
 impl Default for CountStoredT {
   fn default() -> Self {
     Self {
       filters: Default::default(),
+      hll: false,
     }
   }
 }
@@ -129,8 +151,10 @@ impl CountStoredT {
       let x = &self.filters;
       let w: alloc::vec::Vec<_> = x.iter().map(|t| t.pack(_fbb)).collect();_fbb.create_vector(&w)
     });
+    let hll = self.hll;
     CountStored::create(_fbb, &CountStoredArgs{
       filters,
+      hll,
     })
   }
 }

@@ -5,6 +5,7 @@ use super::*;
 pub enum CountedOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
+/// `hll` has 256 bytes, or none.
 pub struct Counted<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -19,6 +20,7 @@ impl<'a> ::flatbuffers::Follow<'a> for Counted<'a> {
 
 impl<'a> Counted<'a> {
   pub const VT_COUNT: ::flatbuffers::VOffsetT = 4;
+  pub const VT_HLL: ::flatbuffers::VOffsetT = 6;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -27,17 +29,22 @@ impl<'a> Counted<'a> {
   #[allow(unused_mut)]
   pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
     _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
-    args: &'args CountedArgs
+    args: &'args CountedArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Counted<'bldr>> {
     let mut builder = CountedBuilder::new(_fbb);
     builder.add_count(args.count);
+    if let Some(x) = args.hll { builder.add_hll(x); }
     builder.finish()
   }
 
   pub fn unpack(&self) -> CountedT {
     let count = self.count();
+    let hll = self.hll().map(|x| {
+      x.into_iter().collect()
+    });
     CountedT {
       count,
+      hll,
     }
   }
 
@@ -48,6 +55,13 @@ impl<'a> Counted<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Counted::VT_COUNT, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn hll(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Counted::VT_HLL, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Counted<'_> {
@@ -57,18 +71,21 @@ impl ::flatbuffers::Verifiable for Counted<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<u64>("count", Self::VT_COUNT, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("hll", Self::VT_HLL, false)?
      .finish();
     Ok(())
   }
 }
-pub struct CountedArgs {
+pub struct CountedArgs<'a> {
     pub count: u64,
+    pub hll: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
 }
-impl<'a> Default for CountedArgs {
+impl<'a> Default for CountedArgs<'a> {
   #[inline]
   fn default() -> Self {
     CountedArgs {
       count: 0,
+      hll: None,
     }
   }
 }
@@ -81,6 +98,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CountedBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_count(&mut self, count: u64) {
     self.fbb_.push_slot::<u64>(Counted::VT_COUNT, count, 0);
+  }
+  #[inline]
+  pub fn add_hll(&mut self, hll: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Counted::VT_HLL, hll);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CountedBuilder<'a, 'b, A> {
@@ -101,17 +122,20 @@ impl ::core::fmt::Debug for Counted<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("Counted");
       ds.field("count", &self.count());
+      ds.field("hll", &self.hll());
       ds.finish()
   }
 }
 #[derive(Debug, Clone, PartialEq)]
 pub struct CountedT {
   pub count: u64,
+  pub hll: Option<alloc::vec::Vec<u8>>,
 }
 impl Default for CountedT {
   fn default() -> Self {
     Self {
       count: 0,
+      hll: None,
     }
   }
 }
@@ -121,8 +145,12 @@ impl CountedT {
     _fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>
   ) -> ::flatbuffers::WIPOffset<Counted<'b>> {
     let count = self.count;
+    let hll = self.hll.as_ref().map(|x|{
+      _fbb.create_vector(x)
+    });
     Counted::create(_fbb, &CountedArgs{
       count,
+      hll,
     })
   }
 }

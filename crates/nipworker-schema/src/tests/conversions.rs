@@ -26,7 +26,7 @@ proptest! {
 
     #[test]
     fn a_filter_survives_the_edge(filter in strategies::filter()) {
-        let edge = CacheEdge::encode(CountStoredT { filters: vec![(&filter).into()] });
+        let edge = CacheEdge::encode(CountStoredT { filters: vec![(&filter).into()], hll: false });
         let message = edge.decode().unwrap();
         let back = message.as_count_stored().unwrap().filters[0].clone();
         prop_assert_eq!(Filter::try_from(back), Ok(filter));
@@ -37,7 +37,7 @@ proptest! {
 fn an_absent_list_and_an_empty_list_stay_apart() {
     let nothing = Filter { ids: Some(vec![]), kinds: Some(vec![]), ..Filter::default() };
     for filter in [Filter::default(), nothing] {
-        let edge = ClientEdge::encode(CountT { filters: vec![filter.clone().into()] });
+        let edge = ClientEdge::encode(CountT { filters: vec![filter.clone().into()], hll: false });
         let message = edge.decode().unwrap();
         let back = message.as_count().unwrap().filters[0].clone();
         assert_eq!(Filter::try_from(back), Ok(filter));

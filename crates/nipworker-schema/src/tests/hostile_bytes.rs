@@ -138,7 +138,7 @@ fn each_edge_has_its_own_identifier() {
 }
 
 fn frame_of_version(version: u16) -> ClientEdge {
-    let message = CountedT { count: 3 }.into();
+    let message = CountedT { count: 3, hll: None }.into();
     let frame = raw::ClientFrameT { version, message };
     let mut builder = flatbuffers::FlatBufferBuilder::new();
     let root = frame.pack(&mut builder);
@@ -159,7 +159,7 @@ fn only_its_own_version_is_read() {
 #[test]
 fn a_member_that_this_version_does_not_know_is_refused_with_its_number() {
     let mut builder = flatbuffers::FlatBufferBuilder::new();
-    let table = CountedT { count: 3 }.pack(&mut builder).as_union_value();
+    let table = CountedT { count: 3, hll: None }.pack(&mut builder).as_union_value();
     let frame = raw::ClientFrame::create(
         &mut builder,
         &raw::ClientFrameArgs {

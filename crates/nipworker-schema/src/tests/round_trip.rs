@@ -65,7 +65,7 @@ fn debug_output_shows_the_size_and_not_the_content() {
 
 #[test]
 fn a_clone_shares_the_bytes() {
-    let edge = ClientEdge::encode(CountedT { count: 7 });
+    let edge = ClientEdge::encode(CountedT { count: 7, hll: None });
     let clone = edge.clone();
     assert_eq!(edge.as_bytes().as_ptr(), clone.as_bytes().as_ptr());
     assert_eq!(ClientEdge::from_bytes(clone.into_bytes()), edge);
@@ -86,7 +86,7 @@ fn an_actor_answers_a_message_on_the_same_edge() {
         fn handle(&mut self, request: ClientEdge, _: &mut Context<Self>) -> ClientEdge {
             match request.decode() {
                 Ok(ClientMessageT::Count(count)) => {
-                    ClientEdge::encode(CountedT { count: count.filters.len() as u64 })
+                    ClientEdge::encode(CountedT { count: count.filters.len() as u64, hll: None })
                 }
                 _ => ClientEdge::failed(FailureCode::Invalid, "not a count", false),
             }
@@ -95,7 +95,8 @@ fn an_actor_answers_a_message_on_the_same_edge() {
 
     actix_rt::System::new().block_on(async {
         let counter = Counter.start();
-        let request = ClientEdge::encode(CountT { filters: vec![FilterT::default(); 3] });
+        let request =
+            ClientEdge::encode(CountT { filters: vec![FilterT::default(); 3], hll: false });
         let answer = counter.send(request).await.unwrap().decode().unwrap();
         assert_eq!(answer.as_counted().map(|counted| counted.count), Some(3));
     });

@@ -88,6 +88,11 @@ fn packed() -> impl Strategy<Value = Vec<u8>> {
     vec(event(), 0..4).prop_map(|events| events.iter().collect::<PackedEvents>().into_bytes())
 }
 
+/// Of a HyperLogLog.
+fn registers() -> impl Strategy<Value = Option<Vec<u8>>> {
+    option::of(vec(any::<u8>(), 256))
+}
+
 fn filters() -> impl Strategy<Value = Vec<FilterT>> {
     tables(filter())
 }
@@ -189,8 +194,8 @@ pub(super) fn client() -> impl Strategy<Value = ClientMessageT> {
         }),
         arm(texts(), |events| ImportT { events }),
         arm(vec(outcome(), 0..4), |outcomes| ImportedT { outcomes }),
-        arm(filters(), |filters| CountT { filters }),
-        arm(any::<u64>(), |count| CountedT { count }),
+        arm((filters(), any::<bool>()), |(filters, hll)| CountT { filters, hll }),
+        arm((any::<u64>(), registers()), |(count, hll)| CountedT { count, hll }),
         arm(
             (text(), text(), filter(), any::<u64>(), any::<u64>()),
             |(name, relay, filter, idle_ms, timeout_ms)| ReconcileT {
@@ -329,8 +334,8 @@ pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
             outcome: outcome.into(),
             receipts,
         }),
-        arm(filters(), |filters| CountStoredT { filters }),
-        arm(any::<u64>(), |count| StoredCountT { count }),
+        arm((filters(), any::<bool>()), |(filters, hll)| CountStoredT { filters, hll }),
+        arm((any::<u64>(), registers()), |(count, hll)| StoredCountT { count, hll }),
         arm(any::<i64>(), |now| SweepExpiredT { now }),
         arm(any::<u64>(), |removed| SweptT { removed }),
         arm(

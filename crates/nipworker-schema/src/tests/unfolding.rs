@@ -77,8 +77,8 @@ fn honest_extremes() -> Vec<CacheMessageT> {
         PersistT { events: vec![0; 10_000] }.into(),
         PersistedT { outcomes: vec![outcome.clone(); 10_000] }.into(),
         SentT { outcome: outcome.into(), receipts: vec![receipt; 10_000] }.into(),
-        CountStoredT { filters: vec![filter; 1000] }.into(),
-        CountStoredT { filters: vec![FilterT::default(); 10_000] }.into(),
+        CountStoredT { filters: vec![filter; 1000], hll: false }.into(),
+        CountStoredT { filters: vec![FilterT::default(); 10_000], hll: false }.into(),
         RelaysAskedT { relays: vec![String::new(); 10_000] }.into(),
         SweptT { removed: 0 }.into(),
     ]

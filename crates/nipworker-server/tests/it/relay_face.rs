@@ -1,6 +1,7 @@
 //! The gateway as a Nostr client sees it.
 
 use futures::SinkExt;
+use nipworker_core::protocol::{Filter, HllOffset, HyperLogLog};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
@@ -32,6 +33,34 @@ fn an_event_is_published_stored_counted_and_delivered_live() {
         reader.nothing_waits().await;
         assert_eq!(writer.publish(&note("unheard")).await, (true, String::new()));
         reader.nothing_waits().await;
+    });
+}
+
+#[test]
+fn a_count_of_one_tag_says_who_in_a_form_that_adds_up() {
+    let daemon = Daemon::start();
+    run(async {
+        let mut client = Socket::open(&daemon).await;
+        let liked = "ab".repeat(32);
+        let reactions: Vec<_> = (1..=5)
+            .map(|by| event(by, 7, 1_700_000_000, &[&["e", &liked]], "+"))
+            .chain([event(1, 7, 1_700_000_001, &[&["e", &liked]], "again")])
+            .collect();
+        for reaction in &reactions {
+            assert!(client.publish(reaction).await.0);
+        }
+        let asked = Filter::new().kinds([7]).tag('e', [liked.clone()]);
+        client.send(json!(["COUNT", "c", asked])).await;
+        let answer = client.next().await;
+        assert_eq!(answer[2]["count"], 6);
+        let offset = HllOffset::of(&[asked]).unwrap();
+        let mut expected = HyperLogLog::new();
+        reactions.iter().for_each(|reaction| expected.add(&reaction.pubkey, offset));
+        assert_eq!(answer[2]["hll"], expected.to_hex());
+        assert_eq!(expected.estimate(), 5);
+        // Two filters have no common place to read the authors at.
+        client.send(json!(["COUNT", "c", { "#e": [liked] }, { "kinds": [7] }])).await;
+        assert_eq!(client.next().await, json!(["COUNT", "c", { "count": 6 }]));
     });
 }
 

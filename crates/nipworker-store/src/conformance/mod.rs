@@ -77,6 +77,7 @@ macro_rules! event_store_conformance {
             a_search_is_refused,
             a_cursor_of_another_query_is_refused,
             a_count_ignores_limits,
+            a_count_of_authors_takes_each_of_them_in_once,
             the_oldest_come_first_in_an_export,
             an_export_makes_an_equal_store,
             figures_follow_what_is_kept,

@@ -221,7 +221,7 @@ impl Connection {
             }
             Ok(Request::Count { subscription, filters }) => {
                 let counted = async move {
-                    let result = gateway.client.count(filters).await;
+                    let result = gateway.client.count_authors(filters).await;
                     Done::Counted(subscription, result)
                 };
                 self.working.push(counted.boxed_local());
@@ -307,8 +307,9 @@ impl Connection {
                     self.say(&RelayMessage::Closed { subscription: id.to_string(), message });
                 }
             }
-            Done::Counted(subscription, Ok(count)) => {
-                self.say(&RelayMessage::Count { subscription, count, approximate: false });
+            Done::Counted(subscription, Ok((count, hll))) => {
+                let hll = hll.map(Box::new);
+                self.say(&RelayMessage::Count { subscription, count, approximate: false, hll });
             }
             Done::Counted(subscription, Err(error)) => {
                 self.say(&RelayMessage::Closed { subscription, message: error_message(&error) });

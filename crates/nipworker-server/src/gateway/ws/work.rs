@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use futures::{StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use nipworker_core::{
     ClientError, PublishReport, Subscription,
-    protocol::{Event, EventId},
+    protocol::{Event, EventId, HyperLogLog},
 };
 
 use super::subscriptions::Opening;
@@ -24,7 +24,7 @@ pub(super) enum Done {
     /// A subscription was opened.
     Subscribed(Rc<str>, Opening, Result<Box<Subscription>, ClientError>),
     /// A count was made.
-    Counted(String, Result<u64, ClientError>),
+    Counted(String, Result<(u64, Option<HyperLogLog>), ClientError>),
 }
 
 impl Done {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use nipworker_protocol::{EventId, Filter, PublicKey};
+use nipworker_protocol::{Event, EventId, Filter, HllOffset, HyperLogLog, PublicKey};
 
 use crate::{
     Cursor, PageRequest, Position,
@@ -282,6 +282,32 @@ pub fn a_count_ignores_limits(make: Make<'_>) {
         [Filter::new().authors([author(1)]).limit(1), Filter::new().since(NOW - 3).limit(0)];
     assert_eq!(store.count(&filters, NOW).unwrap(), 12);
     assert_eq!(store.count(&[], NOW).unwrap(), 0);
+}
+
+/// The registers of NIP-45 are those of the authors, however much each of them wrote.
+pub fn a_count_of_authors_takes_each_of_them_in_once(make: Make<'_>) {
+    let store = make();
+    let target = "ab".repeat(32);
+    let events: Vec<_> = (0..300_i64)
+        .map(|n| {
+            let tags: &[&[&str]] =
+                if n % 5 == 0 { &[&["e", &"cd".repeat(32)]] } else { &[&["e", &target]] };
+            event((n % 90) as u8, NOW - n, if n % 2 == 0 { 7 } else { 1 }, tags, &n.to_string())
+        })
+        .collect();
+    store.put_batch(&events, NOW).unwrap();
+    let filters = [Filter::new().kinds([7]).tag('e', [target]).limit(3)];
+    let offset = HllOffset::of(&filters).unwrap();
+    let answers = |event: &Event| filters[0].matches(event);
+    let mut expected = HyperLogLog::new();
+    for event in events.iter().filter(|event| answers(event)) {
+        expected.add(&event.pubkey, offset);
+    }
+    let count = events.iter().filter(|event| answers(event)).count() as u64;
+    assert!(count > 100);
+    assert_eq!(store.count_authors(&filters, offset, NOW).unwrap(), (count, expected));
+    let nobody = store.count_authors(&[], offset, NOW).unwrap();
+    assert_eq!(nobody, (0, HyperLogLog::new()));
 }
 
 /// And it ends when it is told to.
