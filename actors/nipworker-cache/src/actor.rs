@@ -27,8 +27,8 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// page, so this is seconds of work.
 pub const MAILBOX: MailboxConfig = MailboxConfig { capacity: 256, control_capacity: 16 };
 
-/// Requests that are under way at most; the worker reads no further message until one is answered.
-/// Queries and commits wait for each other only beyond it.
+/// Calls of the store that are under way at most; beyond it the worker reads no further message until
+/// one is answered. Queries and commits wait for each other only there.
 pub const IN_FLIGHT_MAX: usize = 512;
 
 /// Longest time that one message may hold the worker's own thread, which never waits for a disk.

@@ -68,30 +68,31 @@ fn unpacked(events: Vec<u8>) -> Result<Vec<Verified<PackedEvent>>, Refusal> {
 pub(crate) struct Desk(pub(crate) CacheParts);
 
 impl Desk {
-    /// Puts a request under way; it counts until its outcome is there.
-    fn under_way(
+    /// A call of the store, which counts until it is answered. What waits for connections does not: its
+    /// answers may be behind events that are to be persisted here.
+    fn called<T: 'static>(
         &self,
-        outcome: impl Future<Output = Result<CacheEdge, Failure>> + 'static,
-    ) -> Taken {
+        call: impl Future<Output = Result<T, Failure>> + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + 'static {
         let permit = self.0.in_flight.enter();
-        Ok(Box::pin(async move {
-            let outcome = outcome.await;
+        async move {
+            let result = call.await;
             drop(permit);
-            outcome
-        }))
+            result
+        }
     }
 
     pub(crate) fn persist(&self, request: PersistT) -> Taken {
-        let written = self.0.threads.write(unpacked(request.events)?);
-        self.under_way(async move {
-            let (events, outcomes) = in_time(written).await?;
+        let written = self.called(in_time(self.0.threads.write(unpacked(request.events)?)));
+        Ok(Box::pin(async move {
+            let (events, outcomes) = written.await?;
             let outcomes = events
                 .iter()
                 .zip(&outcomes)
                 .map(|(event, outcome)| outcome_table(&event.view().id(), outcome))
                 .collect();
             Ok(CacheEdge::encode(PersistedT { outcomes }))
-        })
+        }))
     }
 
     pub(crate) fn query_page(&self, request: QueryPageT) -> Taken {
@@ -130,7 +131,7 @@ impl Desk {
             page.events.iter().for_each(|event| events.push(event.as_bytes()));
             Ok(CacheEdge::encode(PageT { events: events.into_bytes(), more }))
         });
-        self.under_way(in_time(answer))
+        Ok(Box::pin(self.called(in_time(answer))))
     }
 
     pub(crate) fn count_stored(&self, request: CountStoredT) -> Taken {
@@ -144,28 +145,29 @@ impl Desk {
             }
             None => Ok(StoredCountT { count: store.count(&filters, clock())?, hll: None }),
         });
-        self.under_way(async move { Ok(CacheEdge::encode(in_time(counted).await?)) })
+        let counted = self.called(in_time(counted));
+        Ok(Box::pin(async move { counted.await.map(CacheEdge::encode) }))
     }
 
     /// Takes as long as it takes: others are served between its commits.
     pub(crate) fn sweep_expired(&self, request: &SweepExpiredT) -> Taken {
         let now = request.now;
-        let removed = self.0.threads.chore(move |store| store.sweep_expired(now));
-        self.under_way(async move {
+        let removed = self.called(self.0.threads.chore(move |store| store.sweep_expired(now)));
+        Ok(Box::pin(async move {
             let removed = removed.await?;
             Ok(CacheEdge::encode(SweptT { removed }))
-        })
+        }))
     }
 
     /// Commits first: what the relays get is safe here.
     pub(crate) fn store_and_send(&self, request: StoreAndSendT) -> Taken {
         let StoreAndSendT { event, relays, use_relays, timeout_ms } = request;
         let event: Verified = verified(event.into());
-        let written = self.0.threads.write(vec![event.pack()]);
+        let written = self.called(in_time(self.0.threads.write(vec![event.pack()])));
         let limit = receipts_limit(timeout_ms, self.0.publish_deadline);
         let parts = self.0.clone();
-        self.under_way(async move {
-            let (_, outcomes) = in_time(written).await?;
+        Ok(Box::pin(async move {
+            let (_, outcomes) = written.await?;
             let Some(outcome) = outcomes.first() else {
                 return Err(Refusal::new(FailureCode::Store, "the store gave no outcome").into());
             };
@@ -185,7 +187,7 @@ impl Desk {
                     Err(unanswered.refusal(other).into())
                 }
             }
-        })
+        }))
     }
 
     pub(crate) fn reconcile_stored(&self, request: ReconcileStoredT) -> Taken {
@@ -196,10 +198,11 @@ impl Desk {
             .0
             .threads
             .read(move |store| store.ids(&asked_for, RECONCILE_EVENTS_MAX + 1, clock()));
+        let held = self.called(in_time(held));
         let limit = Duration::from_millis(timeout_ms).saturating_add(SEND_GRACE);
         let parts = self.0.clone();
-        self.under_way(async move {
-            let held = in_time(held).await?;
+        Ok(Box::pin(async move {
+            let held = held.await?;
             if held.len() > RECONCILE_EVENTS_MAX {
                 let reason = format!(
                     "more than {RECONCILE_EVENTS_MAX} stored events match, which is the most that \
@@ -225,14 +228,14 @@ impl Desk {
                 .refusal(other)
                 .into()),
             }
-        })
+        }))
     }
 
     pub(crate) fn ask_relays(&self, request: AskRelaysT) -> Taken {
         let AskRelaysT { subscription, filters, relays, close_on_eose, relay_timeout_ms } = request;
         let request = OpenReqT { subscription, filters, relays, close_on_eose, relay_timeout_ms };
         let parts = self.0.clone();
-        self.under_way(async move {
+        Ok(Box::pin(async move {
             match asked(&parts, RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT).await {
                 RelayEdgeMessageT::ReqOpened(answer) => {
                     Ok(CacheEdge::encode(RelaysAskedT { relays: answer.relays }))
@@ -244,13 +247,13 @@ impl Desk {
                 .refusal(other)
                 .into()),
             }
-        })
+        }))
     }
 
     pub(crate) fn stop_asking(&self, request: StopAskingT) -> Taken {
         let request = CloseReqT { subscription: request.subscription };
         let parts = self.0.clone();
-        self.under_way(async move {
+        Ok(Box::pin(async move {
             match asked(&parts, RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT).await {
                 RelayEdgeMessageT::ReqClosed(answer) => {
                     Ok(CacheEdge::encode(StoppedT { known: answer.known }))
@@ -262,7 +265,7 @@ impl Desk {
                 .refusal(other)
                 .into()),
             }
-        })
+        }))
     }
 }
 

@@ -11,7 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, channel::oneshot, executor::block_on, future::join_all};
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    executor::block_on,
+    future::{Shared, join_all},
+};
 use nipworker_cache::{CacheActor, CacheParts, IN_FLIGHT_MAX, MAILBOX, child_spec};
 use nipworker_protocol::{Event, EventId, Filter, PublicKey, Verified};
 use nipworker_schema::{
@@ -100,9 +105,9 @@ impl EventStore for Trapped {
 }
 
 type Asked = Arc<Mutex<Vec<RelayEdgeMessageT>>>;
-type Gate = Arc<Mutex<Option<oneshot::Receiver<()>>>>;
+type Gate = Arc<Mutex<Option<Shared<oneshot::Receiver<()>>>>>;
 
-/// Answers as connections does. A request that meets a gate waits for it; one about "poison"
+/// Answers as connections does. While there is a gate, requests wait for it; one about "poison"
 /// panics; one about "refuse" is refused.
 struct Connections {
     asked: Asked,
@@ -149,7 +154,7 @@ impl Handler<RelayEdge> for Connections {
             }
             other => panic!("not a request: {other:?}"),
         };
-        let gate = self.gate.lock().unwrap().take();
+        let gate = self.gate.lock().unwrap().clone();
         Box::pin(async move {
             if let Some(gate) = gate {
                 gate.await.unwrap();
@@ -450,7 +455,7 @@ fn queries_are_answered_while_connections_takes_its_time() {
     let system = System::start();
     let event = note(1, NOW, "hello");
     let (open, gate) = oneshot::channel();
-    *system.gate.lock().unwrap() = Some(gate);
+    *system.gate.lock().unwrap() = Some(gate.shared());
     let publish = CacheEdge::encode(publish(&event, &["wss://a"], true));
     let sending = system.cache.try_ask(publish).unwrap();
     // Were the worker waiting for connections, this would never come back.
@@ -623,6 +628,33 @@ fn more_requests_than_may_be_under_way_wait_and_are_all_answered() {
         assert!(matches!(answer.unwrap().decode(), Ok(CacheMessageT::Persisted(_))));
     }
     assert_eq!(system.store.stats().unwrap().events, count as u64);
+}
+
+#[test]
+fn publishes_that_wait_for_relays_keep_nothing_else_from_being_stored() {
+    let system = System::start();
+    let (open, gate) = oneshot::channel();
+    *system.gate.lock().unwrap() = Some(gate.shared());
+    let count = IN_FLIGHT_MAX + 50;
+    let asks: Vec<_> = (0..count as i64)
+        .map(|n| {
+            let request = publish(&note(1, NOW - n, ""), &["wss://a"], true);
+            system.cache.ask(CacheEdge::encode(StoreAndSendT { timeout_ms: 60_000, ..request }))
+        })
+        .collect();
+    let answers = std::thread::spawn(move || block_on(join_all(asks)));
+    let end = Instant::now() + Duration::from_secs(20);
+    while system.asked.lock().unwrap().len() < count {
+        assert!(Instant::now() < end, "{} publishes are sent", system.asked.lock().unwrap().len());
+        std::thread::yield_now();
+    }
+    let status = system.persist(&[note(2, NOW, "from a relay")]);
+    assert_eq!(status, [PutStatus::Stored]);
+    assert!(!answers.is_finished(), "nobody has answered the publishes");
+    open.send(()).unwrap();
+    for answer in answers.join().unwrap() {
+        assert!(matches!(answer.unwrap().decode(), Ok(CacheMessageT::Sent(_))));
+    }
 }
 
 #[test]
