@@ -22,7 +22,8 @@ const READY: Duration = Duration::from_secs(20);
 /// How long a command may run.
 const COMMAND: Duration = Duration::from_secs(120);
 
-/// The binary, built by cargo just as a user builds it. `NIPWORKER_BIN` names another one.
+/// The binary, built by cargo just as a user builds it. `NIPWORKER_BIN` names another one: the test
+/// command names the one that it builds itself, which has the features that tests ask for as well.
 ///
 /// # Panics
 /// When it does not build; the text is cargo's.

@@ -11,12 +11,12 @@ use std::{
 use actix::dev::{MessageResponse, OneshotSender};
 use nipworker_schema::{CacheEdge, CacheMessageT, FailureCode, RelayEdge};
 use nipworker_store::{CursorMemo, EventStore};
-use nipworker_supervision::{InFlight, prelude::*};
+use nipworker_supervision::prelude::*;
 
 use crate::{
     failure::Consequence,
     reply::Refusal,
-    requests::{Desk, Outcome},
+    requests::{Desk, Outcome, sweep},
     threads::StoreThreads,
 };
 
@@ -34,8 +34,8 @@ pub const IN_FLIGHT_MAX: usize = 512;
 /// Longest time that one message may hold the worker's own thread, which never waits for a disk.
 pub const HANG_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time that a commit or a question may take, the wait for its turn included. A store that
-/// takes longer is given up on: the asker is told, and the worker starts afresh.
+/// Longest time that a commit or a question may take, the wait for its turn included. The asker is told
+/// then; over a commit that takes longer the worker starts afresh.
 pub const STORE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The worker is always wanted.
@@ -62,6 +62,10 @@ pub const PAGE_EVENTS_DEFAULT: usize = 500;
 /// Longest wait for connections to open or close a subscription.
 pub const CONNECTIONS_ASK_LIMIT: Duration = Duration::from_secs(10);
 
+/// Events whose authors a count takes in (NIP-45) at most: each is read for that. What has more is counted
+/// without its authors.
+pub const AUTHORS_COUNTED_MAX: u64 = 100_000;
+
 /// Stored events that one reconciliation compares at most; what has more is refused.
 pub const RECONCILE_EVENTS_MAX: usize = 250_000;
 
@@ -87,7 +91,6 @@ pub struct CacheParts {
     /// there.
     pub publish_deadline: Duration,
     pub(crate) threads: StoreThreads,
-    pub(crate) in_flight: InFlight,
     /// Where pages ended.
     pub(crate) cursors: Arc<Mutex<CursorMemo>>,
 }
@@ -111,7 +114,6 @@ impl CacheParts {
             clock,
             publish_deadline: PUBLISH_DEADLINE,
             threads,
-            in_flight: InFlight::default(),
             cursors: Arc::default(),
         })
     }
@@ -147,8 +149,7 @@ impl CacheActor {
             return;
         }
         self.is_sweeping = true;
-        let clock = Arc::clone(&self.parts.clock);
-        let swept = self.parts.threads.chore(move |store| store.sweep_expired(clock()));
+        let swept = sweep(self.parts.threads.clone(), (self.parts.clock)());
         let swept = swept.into_actor(self).map(|swept, actor, ctx| {
             actor.is_sweeping = false;
             match swept {
@@ -161,8 +162,9 @@ impl CacheActor {
 
     /// Reads no further message while too many requests are under way. They go on meanwhile.
     fn hold_back(&self, ctx: &mut Context<Self>) {
-        if self.parts.in_flight.count() >= IN_FLIGHT_MAX {
-            ctx.wait(self.parts.in_flight.below(IN_FLIGHT_MAX).into_actor(self));
+        let in_flight = self.parts.threads.in_flight();
+        if in_flight.count() >= IN_FLIGHT_MAX {
+            ctx.wait(in_flight.below(IN_FLIGHT_MAX).into_actor(self));
         }
     }
 }
@@ -175,6 +177,10 @@ impl Actor for CacheActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        if self.is_sweeping {
+            // One commit at most: who closes the store may open it again.
+            self.parts.threads.wait_for_sweep();
+        }
         if let Err(error) = self.parts.store.flush() {
             tracing::error!(%error, "store was not flushed");
         }

@@ -31,21 +31,33 @@ impl Failure {
         let message = message.into();
         let reason = format!("the store panicked: {message}");
         Self {
-            refusal: Refusal::new(FailureCode::Worker, reason),
+            // As of a worker that failed: it may be one event of many, and the others are to be tried
+            // again without it.
+            refusal: Refusal::new(FailureCode::Worker, reason).transient(),
             consequence: Consequence::Panic(message),
         }
     }
 
-    /// The store did not come back in time.
+    /// A commit did not come back in time: the disk hangs, or worse.
     pub(crate) fn hung(limit: Duration) -> Self {
-        let reason = format!("the store did not answer within {} s", limit.as_secs());
+        let reason = format!("the store did not commit within {} s", limit.as_secs());
         let refusal = Refusal::new(FailureCode::Timeout, reason.clone()).transient();
         Self { refusal, consequence: Consequence::Fatal(reason) }
     }
 
+    /// A question was not answered in time, which may be the question's own fault.
+    pub(crate) fn slow(limit: Duration) -> Self {
+        let reason = format!("the store did not answer within {} s", limit.as_secs());
+        Refusal::new(FailureCode::Timeout, reason).into()
+    }
+
     /// Whether another request would have met it as well.
     pub(crate) fn concerns_all(&self) -> bool {
-        self.refusal.is_transient() || matches!(self.consequence, Consequence::Fatal(_))
+        match &self.consequence {
+            Consequence::Nothing => self.refusal.is_transient(),
+            Consequence::Fatal(_) => true,
+            Consequence::Panic(_) => false,
+        }
     }
 }
 

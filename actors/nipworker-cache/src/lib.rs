@@ -27,9 +27,10 @@
 //! to persist that wait are committed at once, and questions are answered from snapshots meanwhile, so
 //! that a query never waits for a commit. A request that makes the store panic or fail costs that
 //! request, also where it was to be committed together with others. An input/output error is fatal to
-//! the incarnation, and so is a store that does not answer within [`STORE_LIMIT`]; other requests that
-//! are under way are answered all the same. The next incarnation goes on with the same open store.
-//! While the error lasts it ends in the same way, until the supervisor gives up.
+//! the incarnation, and so is a commit that takes longer than [`STORE_LIMIT`]; other requests that are
+//! under way are answered all the same, unless the worker's own thread hangs or is lost. The next
+//! incarnation goes on with the same open store. While the error lasts it ends in the same way, until
+//! the supervisor gives up.
 
 mod actor;
 mod failure;
@@ -38,8 +39,8 @@ mod requests;
 mod threads;
 
 pub use actor::{
-    BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT, IN_FLIGHT_MAX,
-    MAILBOX, PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RECONCILE_EVENTS_MAX, RESTART, SEND_GRACE,
-    SHUTDOWN, STORE_LIMIT, SWEEP_INTERVAL, child_spec,
+    AUTHORS_COUNTED_MAX, BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT,
+    IN_FLIGHT_MAX, MAILBOX, PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RECONCILE_EVENTS_MAX, RESTART,
+    SEND_GRACE, SHUTDOWN, STORE_LIMIT, SWEEP_INTERVAL, child_spec,
 };
 pub use threads::{COMMIT_EVENTS_MAX, READERS_MAX, readers_default};

@@ -10,17 +10,18 @@ use nipworker_schema::{
 };
 use nipworker_store::{
     Attestation, EventId, Filter, HllOffset, PackedEvent, PackedEvents, PageRequest, Position,
-    Verified,
+    SWEPT_PER_COMMIT, Verified,
 };
 use tokio::time::timeout;
 
 use crate::{
     actor::{
-        CONNECTIONS_ASK_LIMIT, CacheParts, PAGE_EVENTS_DEFAULT, RECONCILE_EVENTS_MAX, SEND_GRACE,
-        STORE_LIMIT,
+        AUTHORS_COUNTED_MAX, CONNECTIONS_ASK_LIMIT, CacheParts, PAGE_EVENTS_DEFAULT,
+        RECONCILE_EVENTS_MAX, SEND_GRACE, STORE_LIMIT,
     },
     failure::Failure,
     reply::{Refusal, Unanswered, no_answer, outcome_table, unreadable},
+    threads::StoreThreads,
 };
 
 /// An answer that is under way.
@@ -68,22 +69,8 @@ fn unpacked(events: Vec<u8>) -> Result<Vec<Verified<PackedEvent>>, Refusal> {
 pub(crate) struct Desk(pub(crate) CacheParts);
 
 impl Desk {
-    /// A call of the store, which counts until it is answered. What waits for connections does not: its
-    /// answers may be behind events that are to be persisted here.
-    fn called<T: 'static>(
-        &self,
-        call: impl Future<Output = Result<T, Failure>> + 'static,
-    ) -> impl Future<Output = Result<T, Failure>> + 'static {
-        let permit = self.0.in_flight.enter();
-        async move {
-            let result = call.await;
-            drop(permit);
-            result
-        }
-    }
-
     pub(crate) fn persist(&self, request: PersistT) -> Taken {
-        let written = self.called(in_time(self.0.threads.write(unpacked(request.events)?)));
+        let written = committed(self.0.threads.write(unpacked(request.events)?));
         Ok(Box::pin(async move {
             let (events, outcomes) = written.await?;
             let outcomes = events
@@ -131,30 +118,30 @@ impl Desk {
             page.events.iter().for_each(|event| events.push(event.as_bytes()));
             Ok(CacheEdge::encode(PageT { events: events.into_bytes(), more }))
         });
-        Ok(Box::pin(self.called(in_time(answer))))
+        Ok(Box::pin(answered(answer)))
     }
 
     pub(crate) fn count_stored(&self, request: CountStoredT) -> Taken {
         let filters = filters(request.filters)?;
         let clock = self.0.clock.clone();
         let offset = HllOffset::of(&filters).filter(|_| request.hll);
-        let counted = self.0.threads.read(move |store| match offset {
-            Some(offset) => {
-                let (count, authors) = store.count_authors(&filters, offset, clock())?;
-                Ok(StoredCountT { count, hll: Some(authors.as_bytes().to_vec()) })
-            }
-            None => Ok(StoredCountT { count: store.count(&filters, clock())?, hll: None }),
+        let counted = self.0.threads.read(move |store| {
+            let count = store.count(&filters, clock())?;
+            // For the authors each event is read.
+            let Some(offset) = offset.filter(|_| count <= AUTHORS_COUNTED_MAX) else {
+                return Ok(StoredCountT { count, hll: None });
+            };
+            let (count, authors) = store.count_authors(&filters, offset, clock())?;
+            Ok(StoredCountT { count, hll: Some(authors.as_bytes().to_vec()) })
         });
-        let counted = self.called(in_time(counted));
-        Ok(Box::pin(async move { counted.await.map(CacheEdge::encode) }))
+        Ok(Box::pin(async move { answered(counted).await.map(CacheEdge::encode) }))
     }
 
-    /// Takes as long as it takes: others are served between its commits.
+    /// Takes as long as it takes, commit by commit, between those of events.
     pub(crate) fn sweep_expired(&self, request: &SweepExpiredT) -> Taken {
-        let now = request.now;
-        let removed = self.called(self.0.threads.chore(move |store| store.sweep_expired(now)));
+        let (threads, now) = (self.0.threads.clone(), request.now);
         Ok(Box::pin(async move {
-            let removed = removed.await?;
+            let removed = sweep(threads, now).await?;
             Ok(CacheEdge::encode(SweptT { removed }))
         }))
     }
@@ -163,7 +150,7 @@ impl Desk {
     pub(crate) fn store_and_send(&self, request: StoreAndSendT) -> Taken {
         let StoreAndSendT { event, relays, use_relays, timeout_ms } = request;
         let event: Verified = verified(event.into());
-        let written = self.called(in_time(self.0.threads.write(vec![event.pack()])));
+        let written = committed(self.0.threads.write(vec![event.pack()]));
         let limit = receipts_limit(timeout_ms, self.0.publish_deadline);
         let parts = self.0.clone();
         Ok(Box::pin(async move {
@@ -198,11 +185,10 @@ impl Desk {
             .0
             .threads
             .read(move |store| store.ids(&asked_for, RECONCILE_EVENTS_MAX + 1, clock()));
-        let held = self.called(in_time(held));
         let limit = Duration::from_millis(timeout_ms).saturating_add(SEND_GRACE);
         let parts = self.0.clone();
         Ok(Box::pin(async move {
-            let held = held.await?;
+            let held = answered(held).await?;
             if held.len() > RECONCILE_EVENTS_MAX {
                 let reason = format!(
                     "more than {RECONCILE_EVENTS_MAX} stored events match, which is the most that \
@@ -269,9 +255,26 @@ impl Desk {
     }
 }
 
-/// A call of the store within [`STORE_LIMIT`].
-async fn in_time<T>(called: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(STORE_LIMIT, called).await.unwrap_or_else(|_| Err(Failure::hung(STORE_LIMIT)))
+/// A commit within [`STORE_LIMIT`].
+async fn committed<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(STORE_LIMIT, call).await.unwrap_or_else(|_| Err(Failure::hung(STORE_LIMIT)))
+}
+
+/// An answer within [`STORE_LIMIT`].
+async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(STORE_LIMIT, call).await.unwrap_or_else(|_| Err(Failure::slow(STORE_LIMIT)))
+}
+
+/// Removes all that has expired at `now`.
+pub(crate) async fn sweep(threads: StoreThreads, now: i64) -> Result<u64, Failure> {
+    let mut removed = 0;
+    loop {
+        let some = threads.sweep_some(now).await?;
+        removed += some;
+        if some < SWEPT_PER_COMMIT as u64 {
+            return Ok(removed);
+        }
+    }
 }
 
 /// What connections says.

@@ -1,4 +1,4 @@
-//! The threads on which the store is called: one that commits, some that read, one for chores.
+//! The threads on which the store is called: one that commits, some that read.
 //!
 //! The committing thread takes all that waits for it into one commit, so that the disk is waited
 //! for once and not once a request; nothing is held back for that. Readers look at snapshots, which
@@ -11,11 +11,14 @@ use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
 };
 
-use nipworker_store::{EventStore, PackedEvent, PutOutcome, StoreError, Verified};
+use nipworker_store::{
+    EventStore, PackedEvent, PutOutcome, SWEPT_PER_COMMIT, StoreError, Verified,
+};
+use nipworker_supervision::{InFlight, Permit};
 use tokio::sync::oneshot;
 
 use crate::{actor::Clock, failure::Failure};
@@ -37,11 +40,19 @@ type Called<T> = Result<T, Failure>;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// What the committing thread does next.
+enum Work {
+    Write(Write),
+    /// A change of another kind, with a commit of its own.
+    Other(Job),
+}
+
 /// Events that wait for a commit.
 struct Write {
     store: Arc<dyn EventStore>,
     events: Vec<Verified<PackedEvent>>,
     answer: oneshot::Sender<Called<Written>>,
+    _counts_until_done: Permit,
 }
 
 /// Events with what became of them, in the same order.
@@ -52,9 +63,11 @@ pub(crate) type Written = (Vec<Verified<PackedEvent>>, Vec<PutOutcome>);
 #[derive(Clone)]
 pub(crate) struct StoreThreads {
     store: Arc<dyn EventStore>,
-    writes: mpsc::Sender<Write>,
+    writes: mpsc::Sender<Work>,
     reads: crossbeam_channel::Sender<Job>,
-    chores: crossbeam_channel::Sender<Job>,
+    in_flight: InFlight,
+    /// Held while something is swept.
+    sweeping: Arc<Mutex<()>>,
 }
 
 impl StoreThreads {
@@ -74,9 +87,8 @@ impl StoreThreads {
             let questions = questions.clone();
             spawn("cache-read", move || questions.iter().for_each(|job| job()))?;
         }
-        let (chores, tasks) = crossbeam_channel::unbounded::<Job>();
-        spawn("cache-chores", move || tasks.iter().for_each(|job| job()))?;
-        Ok(Self { store, writes, reads, chores })
+        let (in_flight, sweeping) = (InFlight::default(), Arc::default());
+        Ok(Self { store, writes, reads, in_flight, sweeping })
     }
 
     /// Commits events, after those that were handed in before. Comes back after the commit.
@@ -85,43 +97,60 @@ impl StoreThreads {
         events: Vec<Verified<PackedEvent>>,
     ) -> impl Future<Output = Called<Written>> + 'static {
         let (answer, written) = oneshot::channel();
-        let write = Write { store: Arc::clone(&self.store), events, answer };
-        let is_queued = self.writes.send(write).is_ok();
+        let _counts_until_done = self.in_flight.enter();
+        let write = Write { store: Arc::clone(&self.store), events, answer, _counts_until_done };
+        let is_queued = self.writes.send(Work::Write(write)).is_ok();
         async move { if is_queued { written.await.unwrap_or_else(|_| gone()) } else { gone() } }
     }
 
     /// Asks the store something. Questions are taken in the order in which they come, several at
-    /// once.
+    /// once; one that nobody waits for any more is not asked.
     pub(crate) fn read<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn EventStore) -> Result<T, StoreError> + Send + 'static,
     ) -> impl Future<Output = Called<T>> + 'static {
-        self.hand_in(&self.reads, question)
-    }
-
-    /// Has the store do something that takes longer and that nobody is to wait behind.
-    pub(crate) fn chore<T: Send + 'static>(
-        &self,
-        chore: impl FnOnce(&dyn EventStore) -> Result<T, StoreError> + Send + 'static,
-    ) -> impl Future<Output = Called<T>> + 'static {
-        self.hand_in(&self.chores, chore)
-    }
-
-    fn hand_in<T: Send + 'static>(
-        &self,
-        queue: &crossbeam_channel::Sender<Job>,
-        call: impl FnOnce(&dyn EventStore) -> Result<T, StoreError> + Send + 'static,
-    ) -> impl Future<Output = Called<T>> + 'static {
         let (answer, called) = oneshot::channel();
-        let store = Arc::clone(&self.store);
+        let (store, permit) = (Arc::clone(&self.store), self.in_flight.enter());
         let job: Job = Box::new(move || {
-            let result = guarded(|| call(&*store));
+            if answer.is_closed() {
+                return;
+            }
+            let result = guarded(|| question(&*store));
             drop(store);
+            drop(permit);
             // Who asked may have gone.
             answer.send(result).ok();
         });
-        let is_queued = queue.send(job).is_ok();
+        let is_queued = self.reads.send(job).is_ok();
         async move { if is_queued { called.await.unwrap_or_else(|_| gone()) } else { gone() } }
+    }
+
+    /// Removes some of what has expired at `now`, between two commits of events.
+    pub(crate) fn sweep_some(&self, now: i64) -> impl Future<Output = Called<u64>> + 'static {
+        let (answer, swept) = oneshot::channel();
+        let (store, sweeping) = (Arc::downgrade(&self.store), Arc::clone(&self.sweeping));
+        let job: Job = Box::new(move || {
+            let _sweeping = sweeping.lock().unwrap_or_else(PoisonError::into_inner);
+            if answer.is_closed() {
+                return;
+            }
+            let Some(store) = store.upgrade() else { return };
+            let result = guarded(|| store.sweep_some(now, SWEPT_PER_COMMIT));
+            drop(store);
+            answer.send(result).ok();
+        });
+        let is_queued = self.writes.send(Work::Other(job)).is_ok();
+        async move { if is_queued { swept.await.unwrap_or_else(|_| gone()) } else { gone() } }
+    }
+
+    /// Waits until nothing is being swept at this moment.
+    pub(crate) fn wait_for_sweep(&self) {
+        drop(self.sweeping.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The calls that the store is not done with.
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 }
 
@@ -149,16 +178,30 @@ fn gone<T>() -> Called<T> {
 }
 
 /// Commits until nobody can hand anything in any more.
-fn commit_all(waiting: &mpsc::Receiver<Write>, clock: &Clock) {
-    while let Ok(first) = waiting.recv() {
+fn commit_all(waiting: &mpsc::Receiver<Work>, clock: &Clock) {
+    let mut next = None;
+    while let Some(work) = next.take().or_else(|| waiting.recv().ok()) {
+        let first = match work {
+            Work::Write(first) => first,
+            Work::Other(job) => {
+                job();
+                continue;
+            }
+        };
         let mut count = first.events.len();
         let mut group = vec![first];
-        while count < COMMIT_EVENTS_MAX
-            && let Ok(next) = waiting.try_recv()
-        {
-            count += next.events.len();
-            group.push(next);
+        while count < COMMIT_EVENTS_MAX && next.is_none() {
+            match waiting.try_recv() {
+                Ok(Work::Write(write)) => {
+                    count += write.events.len();
+                    group.push(write);
+                }
+                Ok(other) => next = Some(other),
+                Err(_) => break,
+            }
         }
+        // Who was told that it took too long may have made the request again.
+        group.retain(|write| !write.answer.is_closed());
         commit(group, clock);
     }
 }

@@ -71,8 +71,8 @@ impl EventStore for Trapped {
         self.store.get(id, now)
     }
 
-    fn sweep_expired(&self, now: i64) -> Result<u64, StoreError> {
-        self.store.sweep_expired(now)
+    fn sweep_some(&self, now: i64, max: usize) -> Result<u64, StoreError> {
+        self.store.sweep_some(now, max)
     }
 
     fn vanish(&self, author: &PublicKey, until: i64) -> Result<u64, StoreError> {
@@ -496,7 +496,7 @@ fn a_panic_costs_one_message_and_the_next_incarnation_serves_what_is_kept() {
     let Ok(CacheMessageT::Failed(failed)) = failed.as_ref().unwrap().decode() else {
         panic!("{failed:?}")
     };
-    assert_eq!((failed.code, failed.transient), (FailureCode::Worker, false));
+    assert_eq!((failed.code, failed.transient), (FailureCode::Worker, true));
     assert!(failed.reason.contains("poison"), "{}", failed.reason);
     assert!(matches!(persisted.as_ref().unwrap().decode(), Ok(CacheMessageT::Persisted(_))));
     assert_eq!(ids(&system.page(everything())), [after.id, before.id]);
@@ -623,6 +623,17 @@ fn more_requests_than_may_be_under_way_wait_and_are_all_answered() {
         .collect();
     let answers = std::thread::spawn(move || block_on(join_all(asks)));
     system.commits_begun(1);
+    // No more are read than may be under way, and what waits is in the mailbox.
+    let end = Instant::now() + Duration::from_secs(20);
+    let (read, left) = (IN_FLIGHT_MAX as u64, (count - IN_FLIGHT_MAX) as u64);
+    let seen = || (system.status().handled, system.status().mailbox.depth);
+    while seen() != (read, left) {
+        assert!(Instant::now() < end, "{:?}", seen());
+        std::thread::yield_now();
+    }
+    for _ in 0..1_000 {
+        assert_eq!(seen(), (read, left));
+    }
     drop(slow_disk);
     for answer in answers.join().unwrap() {
         assert!(matches!(answer.unwrap().decode(), Ok(CacheMessageT::Persisted(_))));

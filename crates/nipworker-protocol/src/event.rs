@@ -196,6 +196,11 @@ impl Event {
     pub fn is_expired(&self, now: i64) -> bool {
         self.expiration().is_some_and(|at| at <= now)
     }
+
+    /// Whether only its author may give it to a relay (NIP-70): it has a tag `-`.
+    pub fn is_protected(&self) -> bool {
+        self.tags.iter().any(|tag| tag.name() == "-")
+    }
 }
 
 /// An event without id and signature: what a signer signs and a miner mines.

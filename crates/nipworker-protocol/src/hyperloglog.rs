@@ -26,15 +26,21 @@ impl HllOffset {
         };
         let hex = if is_key(value) {
             value.clone()
-        } else if let Some(key) = value.split(':').nth(1).filter(|key| is_key(key)) {
-            // The author of an address.
-            key.to_owned()
+        } else if let Some(author) = author_of_address(value).filter(|key| is_key(key)) {
+            author.to_owned()
         } else {
             hex::encode(Sha256::digest(value))
         };
         let digit = char::from(*hex.as_bytes().get(Self::DECIDING)?).to_digit(16)?;
         Some(Self(Self::FIRST + u8::try_from(digit).ok()?))
     }
+}
+
+/// What stands between the kind and the identifier of an address.
+fn author_of_address(value: &str) -> Option<&str> {
+    let (kind, rest) = value.split_once(':')?;
+    let (author, _identifier) = rest.split_once(':')?;
+    kind.parse::<u16>().ok().map(|_| author)
 }
 
 /// 256 registers of a HyperLogLog over the authors of events.
@@ -144,11 +150,17 @@ mod tests {
         let hashed = hex::encode(Sha256::digest("nostr"));
         let digit = u8::from_str_radix(&hashed[32..33], 16).unwrap();
         assert_eq!(of(any().tag('t', ["nostr"])), Some(8 + digit));
-        // Upper case is no key, and is hashed like any word.
-        let upper = key.to_uppercase();
-        let hashed = hex::encode(Sha256::digest(&upper));
-        let digit = u8::from_str_radix(&hashed[32..33], 16).unwrap();
-        assert_eq!(of(any().tag('e', [upper])), Some(8 + digit));
+        // Neither a key nor an address: hashed like any word.
+        for word in [
+            key.to_uppercase(),
+            format!("kind:{key}:"),
+            format!("1:{key}"),
+            format!("70000:{key}:"),
+        ] {
+            let hashed = hex::encode(Sha256::digest(&word));
+            let digit = u8::from_str_radix(&hashed[32..33], 16).unwrap();
+            assert_eq!(of(any().tag('e', [word])), Some(8 + digit));
+        }
         for other in [any(), any().kinds([7]), any().tag('e', ["a"]).tag('p', ["b"])] {
             assert_eq!(of(other.clone()), None, "{other:?}");
         }

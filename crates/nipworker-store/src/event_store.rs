@@ -15,6 +15,9 @@ pub const PAGE_EVENTS_MAX: usize = 5_000;
 /// Bytes of packed events after which a page is full unless the request says otherwise.
 pub const PAGE_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
 
+/// Expired events that one commit of a sweep removes.
+pub const SWEPT_PER_COMMIT: usize = 1_000;
+
 /// Problems that a [`CheckReport`] spells out; the rest is only counted.
 pub const CHECK_PROBLEMS_KEPT: usize = 100;
 
@@ -123,12 +126,28 @@ pub trait EventStore: Send + Sync {
     /// [`StoreError::Kv`], [`StoreError::Damaged`].
     fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<PackedEvent>>, StoreError>;
 
-    /// Removes what has expired and says how many events that were. Works in several commits,
-    /// so that others get a turn.
+    /// Removes at most `max` of the events that have expired, the longest expired first, in one commit,
+    /// and says how many these were. Fewer than `max` were the last.
     ///
     /// # Errors
-    /// [`StoreError::Kv`], [`StoreError::Damaged`]; what earlier commits removed stays removed.
-    fn sweep_expired(&self, now: i64) -> Result<u64, StoreError>;
+    /// [`StoreError::Kv`], [`StoreError::Damaged`].
+    fn sweep_some(&self, now: i64, max: usize) -> Result<u64, StoreError>;
+
+    /// Removes what has expired, [`SWEPT_PER_COMMIT`] events in a commit, and says how many events that
+    /// were.
+    ///
+    /// # Errors
+    /// As [`EventStore::sweep_some`]; what earlier commits removed stays removed.
+    fn sweep_expired(&self, now: i64) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let some = self.sweep_some(now, SWEPT_PER_COMMIT)?;
+            removed += some;
+            if some < SWEPT_PER_COMMIT as u64 {
+                return Ok(removed);
+            }
+        }
+    }
 
     /// Removes everything of `author` up to `until` (unix seconds, inclusive) and keeps it away from
     /// then on, as a request to vanish does (NIP-62): with it go gift wraps for the author; other

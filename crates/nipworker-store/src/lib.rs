@@ -57,7 +57,7 @@ pub use engine::{
 pub use error::StoreError;
 pub use event_store::{
     CHECK_PROBLEMS_KEPT, CheckReport, EventStore, PAGE_BYTES_DEFAULT, PAGE_EVENTS_MAX, Page,
-    PageRequest, PutOutcome, StoreStats,
+    PageRequest, PutOutcome, SWEPT_PER_COMMIT, StoreStats,
 };
 pub use kv::{
     Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, KvStats, MemoryKv, OrderedKv,

@@ -80,8 +80,10 @@ impl Twin {
     fn put(&mut self, batch: &[Verified<Event>]) {
         let before: HashSet<EventId> = self.kept.iter().map(|(event, _)| event.id).collect();
         self.kept.extend(batch.iter().map(|event| (event.clone(), bytes_of(event))));
-        // First what was there before, in the batch's own commit; then, if need be, the batch too.
-        self.make_room(|event| before.contains(&event.id));
+        // First regular events that were there before, in the batch's own commit; then, if need be, all.
+        self.make_room(|event| {
+            before.contains(&event.id) && KindClass::of(event.kind) == KindClass::Regular
+        });
         self.make_room(|_| true);
     }
 }
@@ -143,6 +145,41 @@ fn profiles_outlive_notes_however_old_they_are() {
     let kept = ids(&store);
     assert!(kept.contains(&profile.id) && kept.contains(&article.id));
     assert!(store.stats().unwrap().evicted > 200);
+}
+
+#[test]
+fn profiles_outlive_a_batch_of_notes_that_alone_is_larger_than_the_limit() {
+    let store = limited(MAX_BYTES, &[]);
+    let profiles: Vec<_> = (1..=20_u8).map(|by| event(by, NOW - 1_000, 0, &[], "{}")).collect();
+    store.put_batch(&profiles, NOW).unwrap();
+    let text = "x".repeat(2_000);
+    let notes: Vec<_> = (0..100).map(|n| note(30, NOW - n, &format!("{n} {text}"))).collect();
+    store.put_batch(&notes, NOW).unwrap();
+    let kept = ids(&store);
+    assert!(profiles.iter().all(|profile| kept.contains(&profile.id)));
+    let left = kept.len() - profiles.len();
+    assert!(left > 5 && left < 40, "{left} notes");
+    assert!(notes[..left].iter().all(|note| kept.contains(&note.id)), "the newest are left");
+}
+
+#[test]
+fn an_event_older_than_all_that_is_pinned_goes_when_its_turn_comes() {
+    let store = limited(MAX_BYTES, &[author(9)]);
+    let pinned: Vec<_> = (0..50).map(|n| note(9, NOW - 5_000 - n, &n.to_string())).collect();
+    store.put_batch(&pinned, NOW).unwrap();
+    let fill = |from: i64| {
+        for n in 0..300 {
+            store.put_batch(&[note(2, NOW - n, &format!("{from} {n}"))], NOW).unwrap();
+        }
+    };
+    // The rounds have passed over what is pinned by now.
+    fill(0);
+    let late = note(1, NOW - 9_000, "from long ago");
+    assert_eq!(store.put_batch(std::slice::from_ref(&late), NOW).unwrap(), [PutOutcome::Stored]);
+    fill(1);
+    let kept = ids(&store);
+    assert!(!kept.contains(&late.id));
+    assert!(pinned.iter().all(|event| kept.contains(&event.id)));
 }
 
 #[test]

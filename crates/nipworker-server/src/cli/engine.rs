@@ -52,10 +52,11 @@ pub(super) enum Access {
 }
 
 /// A question must not rename a file that cannot be opened: an empty answer from a fresh store
-/// would be taken for the truth.
+/// would be taken for the truth. Nor must it make room in one.
 fn damage_matters(loaded: &mut Loaded, access: Access) {
     if access == Access::Read {
         loaded.config.engine.store.set_aside_damaged = false;
+        loaded.config.engine.store.max_bytes = 0;
     }
 }
 

@@ -82,6 +82,8 @@ fn open(args: &StoreArgs) -> Result<Arc<dyn EventStore>, Failure> {
         return Err(Failure::because("store.backend is \"memory\": there is no file"));
     }
     config.set_aside_damaged = false;
+    // Nor does it make room in one.
+    config.max_bytes = 0;
     let file = config.path.display();
     match config.path.try_exists() {
         Ok(true) => {}

@@ -8,7 +8,7 @@ use crate::config::GatewayConfig;
 
 /// What the relay face really does: basics (1), deletion (9), this document (11), expiration
 /// (40), counting (45).
-pub(crate) const SUPPORTED_NIPS: [u16; 5] = [1, 9, 11, 40, 45];
+pub(crate) const SUPPORTED_NIPS: [u16; 6] = [1, 9, 11, 40, 45, 70];
 
 /// The media type that asks for the document.
 pub(crate) const MEDIA_TYPE: &str = "application/nostr+json";

@@ -37,6 +37,23 @@ fn an_event_is_published_stored_counted_and_delivered_live() {
 }
 
 #[test]
+fn a_protected_event_is_refused_by_the_relay_face_and_taken_by_the_api() {
+    let daemon = Daemon::start();
+    run(async {
+        let mut client = Socket::open(&daemon).await;
+        let protected = event(1, 1, 1_700_000_000, &[&["-"]], "only by me");
+        let (accepted, message) = client.publish(&protected).await;
+        assert!(!accepted && message.starts_with("blocked: the event is protected"), "{message}");
+        // That is no fault of the client's.
+        client.nothing_waits().await;
+        let published = http::post(&daemon.url("/api/v1/events"), protected.to_json());
+        assert_eq!(published.status, 200);
+        client.send(json!(["REQ", "s", { "ids": [protected.id] }])).await;
+        assert_eq!(client.until_eose("s").await, [protected.id.to_hex()]);
+    });
+}
+
+#[test]
 fn a_count_of_one_tag_says_who_in_a_form_that_adds_up() {
     let daemon = Daemon::start();
     run(async {

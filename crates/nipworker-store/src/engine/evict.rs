@@ -4,13 +4,13 @@
 //! which are few and which every client asks for; within each the oldest first, the highest id first
 //! where times tie. Events of pinned authors never go. What leaves no mark may be put again.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::HashSet;
 
-use nipworker_protocol::{KindClass, PublicKey};
+use nipworker_protocol::{EventView, KindClass, PublicKey, packed::head_of};
 
-use crate::{Direction, KeyRange, KvCursor, KvSnapshot, Position, StoreError};
+use crate::{Direction, KeyRange, KvSnapshot, Position, StoreError};
 
-use super::{keys, put::Changes};
+use super::{keys, put::Changes, row::read_row};
 
 /// The order in which classes of kinds make room. Ephemeral events are never kept.
 const ORDER: [KindClass; 3] = [KindClass::Regular, KindClass::Addressable, KindClass::Replaceable];
@@ -22,9 +22,6 @@ const CLEARED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Events that one commit lets go of at most.
 const EVENTS_PER_COMMIT: usize = 4_000;
-
-/// Kinds whose events are compared by age at a time; of more, the first so many by number go first.
-const KINDS_AT_ONCE: usize = 1_024;
 
 /// How much a store holds at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,87 +41,69 @@ impl SizeLimit {
     }
 }
 
+/// Up to where the oldest events were looked at, for each class of [`ORDER`]: what is left there is
+/// pinned, unreadable, or of another class. So that a round does not begin with all of these again.
+pub(super) type Barren = [Option<Position>; ORDER.len()];
+
+/// Takes note of an event that was put where nothing but pinned events was left.
+pub(super) fn settle(barren: &mut Barren, event: &EventView<'_>) {
+    let class = KindClass::of(event.kind());
+    let entry = ORDER.iter().zip(barren).find(|(one, _)| **one == class);
+    if let Some((_, barren)) = entry
+        && barren.is_some_and(|barren| Position::of_view(event) >= barren)
+    {
+        *barren = None;
+    }
+}
+
+/// Which classes a round may take from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Within a put, whose own events are not looked at: only what goes first in any case.
+    WithinPut,
+    /// All.
+    Full,
+}
+
 /// Takes events out until `changes` hold less than the limit again, as far as one commit may, and
-/// says how many. Does nothing below the limit.
+/// says how many. Does nothing below the limit. `barren` is to be kept once the changes are committed.
 pub(super) fn make_room(
     changes: &mut Changes<'_>,
     snapshot: &dyn KvSnapshot,
     limit: &SizeLimit,
+    round: Round,
+    barren: &mut Barren,
 ) -> Result<usize, StoreError> {
     let mut evicted = 0;
     if changes.bytes() <= limit.max_bytes {
         return Ok(evicted);
     }
     let enough = limit.low_water();
-    for class in ORDER {
-        for kinds in kinds_of(class, snapshot)?.chunks(KINDS_AT_ONCE) {
-            let mut oldest = OldestFirst::of(kinds, snapshot)?;
-            while let Some(position) = oldest.next()? {
-                if changes.bytes() <= enough || evicted >= EVENTS_PER_COMMIT {
-                    return Ok(evicted);
-                }
-                // These changes may have removed it before.
-                let Some(row) = changes.row_if_kept(position)? else { continue };
-                if !limit.pinned.contains(&row.view().pubkey()) {
-                    changes.remove_row(position, &row);
-                    evicted += 1;
-                }
+    let classes = if round == Round::WithinPut { 1 } else { ORDER.len() };
+    for (class, barren) in ORDER.iter().zip(barren).take(classes) {
+        let mut range = KeyRange::prefix(&[keys::EVENT]);
+        if let Some(barren) = barren {
+            range.end = keys::event(*barren);
+        }
+        // The events themselves, from the last in the order of answers up.
+        let mut oldest = snapshot.scan(range, Direction::Backward)?;
+        while let Some((key, value)) = oldest.advance()? {
+            if changes.bytes() <= enough || evicted >= EVENTS_PER_COMMIT {
+                return Ok(evicted);
             }
+            let Some(position) = Position::from_key_end(key) else { continue };
+            let is_of_class = head_of(value).is_ok_and(|(kind, _)| KindClass::of(kind) == *class);
+            // What cannot be read is not let go of either: `check` tells of it.
+            if is_of_class
+                && let Ok(row) = read_row(position, value.to_vec())
+                && !limit.pinned.contains(&row.view().pubkey())
+                && changes.is_kept(position)
+            {
+                changes.remove_row(position, &row);
+                evicted += 1;
+            }
+            *barren = Some(position);
         }
     }
     Ok(evicted)
-}
-
-/// The kinds of a class that something is kept of, found by leaping from each to the next.
-fn kinds_of(class: KindClass, snapshot: &dyn KvSnapshot) -> Result<Vec<u16>, StoreError> {
-    let mut kinds = Vec::new();
-    let mut range = KeyRange::prefix(&[keys::KIND]);
-    while let Some((key, _)) = snapshot.scan(range.clone(), Direction::Forward)?.advance()? {
-        let kind = key
-            .get(1..3)
-            .and_then(|kind| kind.try_into().ok())
-            .map(u16::from_be_bytes)
-            .ok_or_else(|| StoreError::damaged("index of kinds"))?;
-        if KindClass::of(kind) == class {
-            kinds.push(kind);
-        }
-        match kind.checked_add(1) {
-            Some(next) => range.start = keys::kind(next),
-            None => break,
-        }
-    }
-    Ok(kinds)
-}
-
-/// Positions of events of several kinds, the last in the order of answers first.
-struct OldestFirst<'s> {
-    cursors: Vec<Box<dyn KvCursor + 's>>,
-    heads: BinaryHeap<(Position, usize)>,
-}
-
-impl<'s> OldestFirst<'s> {
-    fn of(kinds: &[u16], snapshot: &'s dyn KvSnapshot) -> Result<Self, StoreError> {
-        let mut found = Self { cursors: Vec::with_capacity(kinds.len()), heads: BinaryHeap::new() };
-        for kind in kinds {
-            let range = KeyRange::prefix(&keys::kind(*kind));
-            found.cursors.push(snapshot.scan(range, Direction::Backward)?);
-            found.refill(found.cursors.len() - 1)?;
-        }
-        Ok(found)
-    }
-
-    fn refill(&mut self, index: usize) -> Result<(), StoreError> {
-        if let Some((key, _)) = self.cursors[index].advance()? {
-            let position = Position::from_key_end(key)
-                .ok_or_else(|| StoreError::damaged(format!("index key of {} bytes", key.len())))?;
-            self.heads.push((position, index));
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<Position>, StoreError> {
-        let Some((position, index)) = self.heads.pop() else { return Ok(None) };
-        self.refill(index)?;
-        Ok(Some(position))
-    }
 }

@@ -183,15 +183,9 @@ impl<'s> Changes<'s> {
         self.events = self.events.saturating_sub(1);
     }
 
-    /// The event at `position`, unless these changes have removed it.
-    pub(super) fn row_if_kept(
-        &self,
-        position: Position,
-    ) -> Result<Option<PackedEvent>, StoreError> {
-        match self.batch.get(&keys::event(position)) {
-            Some(None) => Ok(None),
-            _ => self.row(position).map(Some),
-        }
+    /// Whether these changes leave alone what is committed at `position`.
+    pub(super) fn is_kept(&self, position: Position) -> bool {
+        self.batch.get(&keys::event(position)).is_none()
     }
 
     fn row(&self, position: Position) -> Result<PackedEvent, StoreError> {

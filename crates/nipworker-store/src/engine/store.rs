@@ -16,7 +16,9 @@ use crate::{
 };
 
 use super::{
-    SizeLimit, check, evict, ids, keys, migrate,
+    SizeLimit, check,
+    evict::{self, Barren, Round},
+    ids, keys, migrate,
     put::{Changes, number, position_of},
     row::read_row,
     row_cache::RowCache,
@@ -33,6 +35,9 @@ pub const ROW_CACHE_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 /// Events that one commit of a longer removal removes at most.
 const EVENTS_PER_COMMIT: usize = 1_000;
 
+/// The right to write, with what the last round of making room found.
+type Turn<'s> = MutexGuard<'s, Barren>;
+
 /// An [`EventStore`] over any [`OrderedKv`].
 ///
 /// Puts and sweeps take turns; queries look at a snapshot and wait for nobody.
@@ -45,7 +50,7 @@ pub struct KvStore {
     /// Events that made room for others.
     evicted: AtomicU64,
     /// Held from reading to committing, so that no decision rests on what has changed since.
-    writing: Mutex<()>,
+    writing: Mutex<Barren>,
 }
 
 impl KvStore {
@@ -92,7 +97,7 @@ impl KvStore {
             own_urls: Vec::new(),
             limit: None,
             evicted: AtomicU64::new(0),
-            writing: Mutex::new(()),
+            writing: Mutex::default(),
         };
         {
             let turn = store.writing();
@@ -117,34 +122,37 @@ impl KvStore {
     /// Holds no more than `limit` from now on. What is too much already goes before this returns, which
     /// for a store far above its limit takes as long as removing that.
     ///
-    /// A put makes room in its own commit, so that nothing is ever committed beyond the limit but what
-    /// fits in no room that can be made: a batch that alone is larger, which is cut down right after.
+    /// A put makes room for its events in its own commit, as far as regular events go; what that cannot
+    /// take goes in commits right after, before the put comes back.
     ///
     /// # Errors
-    /// [`StoreError::Kv`], [`StoreError::Damaged`].
+    /// [`StoreError::Kv`].
     pub fn with_size_limit(self, limit: SizeLimit) -> Result<Self, StoreError> {
         let store = Self { limit: Some(limit), ..self };
-        store.make_room(&store.writing())?;
+        store.make_room(&mut store.writing())?;
         Ok(store)
     }
 
     /// Lets go of what is too much, commit by commit.
-    fn make_room(&self, _turn: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+    fn make_room(&self, turn: &mut Turn<'_>) -> Result<(), StoreError> {
         let Some(limit) = &self.limit else { return Ok(()) };
         loop {
             let snapshot = self.kv.snapshot()?;
             let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
-            let evicted = evict::make_room(&mut changes, &*snapshot, limit)?;
+            let mut barren = **turn;
+            let evicted =
+                evict::make_room(&mut changes, &*snapshot, limit, Round::Full, &mut barren)?;
+            self.commit(changes)?;
+            **turn = barren;
             if evicted == 0 {
                 return Ok(());
             }
-            self.commit(changes)?;
             self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
         }
     }
 
     /// Counts the bytes of a store that was written before they were counted.
-    fn count_bytes(&self, _turn: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+    fn count_bytes(&self, _turn: &Turn<'_>) -> Result<(), StoreError> {
         let snapshot = self.kv.snapshot()?;
         if snapshot.get(keys::META_BYTES)?.is_some() || snapshot.get(keys::META_EVENTS)?.is_none() {
             return Ok(());
@@ -165,7 +173,7 @@ impl KvStore {
     }
 
     /// Removes what is left of those who asked to vanish, and says how many events that were.
-    fn remove_vanished(&self, _turn: &MutexGuard<'_, ()>) -> Result<u64, StoreError> {
+    fn remove_vanished(&self, _turn: &Turn<'_>) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let snapshot = self.kv.snapshot()?;
@@ -184,8 +192,8 @@ impl KvStore {
         }
     }
 
-    fn writing(&self) -> MutexGuard<'_, ()> {
-        // Nothing is guarded but the turn itself, so a panic leaves nothing half done.
+    fn writing(&self) -> Turn<'_> {
+        // A panic leaves at worst that more events are looked at than need be.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -220,24 +228,36 @@ impl EventStore for KvStore {
         events: &[Verified<PackedEvent>],
         now: i64,
     ) -> Result<Vec<PutOutcome>, StoreError> {
-        let turn = self.writing();
+        let mut turn = self.writing();
         let snapshot = self.kv.snapshot()?;
         let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
-        let outcomes =
+        let outcomes: Vec<PutOutcome> =
             events.iter().map(|event| changes.put(&event.view(), now)).collect::<Result<_, _>>()?;
         let vanishing = changes.is_somebody_vanishing();
+        let mut barren = *turn;
         let evicted = match &self.limit {
-            Some(limit) => evict::make_room(&mut changes, &*snapshot, limit)?,
+            Some(limit) => {
+                evict::make_room(&mut changes, &*snapshot, limit, Round::WithinPut, &mut barren)?
+            }
             None => 0,
         };
         let is_too_much = self.limit.as_ref().is_some_and(|it| changes.bytes() > it.max_bytes);
         self.commit(changes)?;
+        drop(snapshot);
+        for (event, outcome) in events.iter().zip(&outcomes) {
+            if *outcome == PutOutcome::Stored {
+                evict::settle(&mut barren, &event.view());
+            }
+        }
+        *turn = barren;
         self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
+        // The events are in, whatever becomes of what follows from them: what fails here is tried again
+        // with the next put, and its error is met there or by who asks next.
         if vanishing {
-            self.remove_vanished(&turn)?;
+            self.remove_vanished(&turn).ok();
         }
         if is_too_much {
-            self.make_room(&turn)?;
+            self.make_room(&mut turn).ok();
         }
         Ok(outcomes)
     }
@@ -309,22 +329,16 @@ impl EventStore for KvStore {
         Ok((!is_expired).then(|| Verified::attest(event, Attestation::FromStore)))
     }
 
-    fn sweep_expired(&self, now: i64) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        loop {
-            let _turn = self.writing();
-            let snapshot = self.kv.snapshot()?;
-            let expired = Self::expired(&*snapshot, now, EVENTS_PER_COMMIT)?;
-            let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
-            for position in &expired {
-                changes.remove(*position)?;
-            }
-            self.commit(changes)?;
-            removed += expired.len() as u64;
-            if expired.len() < EVENTS_PER_COMMIT {
-                return Ok(removed);
-            }
+    fn sweep_some(&self, now: i64, max: usize) -> Result<u64, StoreError> {
+        let _turn = self.writing();
+        let snapshot = self.kv.snapshot()?;
+        let expired = Self::expired(&*snapshot, now, max)?;
+        let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
+        for position in &expired {
+            changes.remove(*position)?;
         }
+        self.commit(changes)?;
+        Ok(expired.len() as u64)
     }
 
     fn vanish(&self, author: &PublicKey, until: i64) -> Result<u64, StoreError> {

@@ -230,8 +230,7 @@ impl Connection {
             Err(refused) => {
                 self.say(&refused.answer);
                 match refused.fault {
-                    Fault::TooNew => {
-                        // Well-formed, and perhaps only a clock that is wrong.
+                    Fault::NotTaken => {
                         count(&gateway.counters.events_in);
                         count(&gateway.counters.events_refused);
                         return Ok(());

@@ -49,8 +49,9 @@ pub(super) enum Fault {
     Bad,
     /// An event that cannot be one.
     BadEvent,
-    /// An event from too far ahead in time.
-    TooNew,
+    /// An event that is well-formed and not taken: from too far ahead in time, which may be a clock
+    /// that is wrong, or protected (NIP-70).
+    NotTaken,
     /// A verb that this relay does not know.
     Unknown,
 }
@@ -119,7 +120,15 @@ fn event(raw: &RawValue, limits: &EventLimits, now: u64) -> Result<Request, Refu
             "created_at is {ahead} seconds ahead, the limit is {CREATED_AT_UPPER_LIMIT_SECONDS}"
         ));
         let answer = RelayMessage::Ok { id: event.id, accepted: false, message };
-        return Err(Refused { answer, fault: Fault::TooNew });
+        return Err(Refused { answer, fault: Fault::NotTaken });
+    }
+    if event.is_protected() {
+        // Nobody authenticates here, so nobody is known to be the author. The API is for whoever runs
+        // this, and takes it.
+        let message = MachinePrefix::Blocked
+            .message("the event is protected (NIP-70) and this relay asks for no authentication");
+        let answer = RelayMessage::Ok { id: event.id, accepted: false, message };
+        return Err(Refused { answer, fault: Fault::NotTaken });
     }
     Ok(Request::Event(Box::new(event)))
 }
