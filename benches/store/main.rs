@@ -98,8 +98,19 @@ fn main() {
     second.reverse();
     ingest::print_disk(&survey, &second);
     let rows = rows::rows(&survey, &options);
+    print_memory("all has been taken in");
     match options.spin {
         Some(time) => questions::spin(&rows, &second, time),
-        None => questions::run(&rows, &second, options.quick),
+        None => {
+            questions::run(&rows, &second, options.quick);
+            print_memory("all has been asked");
+        }
     }
+}
+
+/// Of the whole process: with `--only`, of one store, its events in the making, and what the bench
+/// remembers of them.
+fn print_memory(when: &str) {
+    let (now, most) = nipworker_benches::resident_mib();
+    println!("{now:.0} MiB are resident when {when}, {most:.0} MiB at most so far\n");
 }
