@@ -256,22 +256,27 @@ fn a_full_disk_refuses_events_by_its_name_and_loses_none_that_was_accepted() {
     }
 }
 
-/// A hang limit that no commit of large events can keep, and no restart allowed: the first one
+/// The store's file is cut off behind the daemon's back, and no restart is allowed: the first error
 /// reaches the root, and the process ends with the reason.
 #[test]
 fn an_escalation_to_the_root_ends_the_process_with_1_and_the_failure() {
-    let config =
-        "[engine.supervision]\nmax_restarts = 0\nhang_limit = \"1ms\"\nmax_zombies = 100\n";
+    let config = "[engine.store]\ncache_bytes = 0\n[engine.supervision]\nmax_restarts = 0\n";
     let mut daemon = Daemon::with(config, &[]);
-    let lines: String = (0..60)
-        .map(|number| note(&format!("{number}{}", "x".repeat(200_000))).to_json() + "\n")
-        .collect();
-    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let lines: String = (0..100).map(|number| note(&number.to_string()).to_json() + "\n").collect();
+    let stored = http::post_with(
+        &daemon.url("/api/v1/events?relays=false"),
+        "content-type",
+        "application/x-ndjson",
+        lines,
+    );
+    assert_eq!(stored.status, 200);
+    let file = fs::File::options().write(true).open(daemon.data().join("events.redb")).unwrap();
+    file.set_len(0).unwrap();
     // The answer may be an error or none at all: the process ends meanwhile.
-    let request = agent.post(daemon.url("/api/v1/events?relays=false"));
-    drop(request.header("content-type", "application/x-ndjson").send(lines));
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    drop(agent.post(daemon.url("/api/v1/query")).send(r#"{"kinds":[1]}"#));
     assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.log());
     let told = daemon.wait_for_log("the engine gave up: ");
-    assert!(told.contains("hung for more than 1 ms"), "{told}");
+    assert!(told.contains("cache") && told.contains("database is corrupt"), "{told}");
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
 }
