@@ -193,10 +193,19 @@ fn what_cannot_be_mined_is_refused_with_its_reason() {
     assert_eq!(answer.as_failed().unwrap().code, FailureCode::Invalid);
 }
 
+/// About how many attempts this machine makes in that time: there must be time to disturb them.
+fn attempts_of_seconds(world: &World, seconds: u64) -> u64 {
+    const SAMPLE: u64 = 4_000_000;
+    let begin = Instant::now();
+    accepted(&world.ask(MineEventT { max_attempts: SAMPLE, ..job(9_999, 256) }), 9_999);
+    assert_eq!(world.wait(9_999), Outcome::AttemptLimit);
+    (SAMPLE as f64 / begin.elapsed().as_secs_f64()) as u64 * seconds
+}
+
 #[test]
 fn panics_hangs_and_lost_threads_of_the_worker_lose_and_double_no_range() {
     let world = World::with_hang_limit(Duration::from_millis(60));
-    let attempts = 30_000_000;
+    let attempts = attempts_of_seconds(&world, 3);
     accepted(&world.ask(MineEventT { max_attempts: attempts, ..job(1, 256) }), 1);
     let faults = [
         Fault::Panic,
@@ -244,7 +253,7 @@ fn panics_hangs_and_lost_threads_of_the_worker_lose_and_double_no_range() {
 #[test]
 fn a_job_goes_on_while_its_worker_and_its_pool_are_both_restarted() {
     let world = World::new();
-    let attempts = 20_000_000;
+    let attempts = attempts_of_seconds(&world, 2);
     accepted(&world.ask(MineEventT { max_attempts: attempts, ..job(1, 256) }), 1);
     let mut rounds = 0;
     while world.progress(1).outcome.is_none() && rounds < 20 {
