@@ -191,7 +191,7 @@ impl Handler<CacheEdge> for CacheActor {
     type Result = Response;
 
     fn handle(&mut self, request: CacheEdge, ctx: &mut Self::Context) -> Response {
-        let desk = Desk(self.parts.clone());
+        let desk = Desk(&self.parts);
         let answer = match request.decode() {
             Ok(CacheMessageT::Persist(request)) => desk.persist(*request),
             Ok(CacheMessageT::QueryPage(request)) => desk.query_page(*request),

@@ -12,6 +12,7 @@ use nipworker_store::{
     Attestation, EventId, Filter, HllOffset, PackedEvent, PackedEvents, PageRequest, Position,
     SWEPT_PER_COMMIT, Verified,
 };
+use nipworker_supervision::Ask;
 use tokio::time::timeout;
 
 use crate::{
@@ -66,9 +67,9 @@ fn unpacked(events: Vec<u8>) -> Result<Vec<Verified<PackedEvent>>, Refusal> {
 }
 
 /// Takes requests on.
-pub(crate) struct Desk(pub(crate) CacheParts);
+pub(crate) struct Desk<'p>(pub(crate) &'p CacheParts);
 
-impl Desk {
+impl Desk<'_> {
     pub(crate) fn persist(&self, request: PersistT) -> Taken {
         let written = committed(self.0.threads.write(unpacked(request.events)?));
         Ok(Box::pin(async move {
@@ -152,7 +153,7 @@ impl Desk {
         let event: Verified = verified(event.into());
         let written = committed(self.0.threads.write(vec![event.pack()]));
         let limit = receipts_limit(timeout_ms, self.0.publish_deadline);
-        let parts = self.0.clone();
+        let connections = self.0.connections.clone();
         Ok(Box::pin(async move {
             let (_, outcomes) = written.await?;
             let Some(outcome) = outcomes.first() else {
@@ -164,16 +165,15 @@ impl Desk {
             }
             let request =
                 SendEventT { id: (&event.id).into(), event: event.to_json(), relays, timeout_ms };
-            match asked(&parts, RelayEdge::encode(request), limit).await {
+            let unanswered = Unanswered { refused: "not sent", in_doubt: "no receipts came" };
+            let asked = connections.ask(RelayEdge::encode(request)).timeout(limit);
+            said(asked, unanswered, |answer| match answer {
                 RelayEdgeMessageT::EventReceipts(answer) => {
                     Ok(CacheEdge::encode(SentT { outcome: table, receipts: answer.receipts }))
                 }
-                other => {
-                    let unanswered =
-                        Unanswered { refused: "not sent", in_doubt: "no receipts came" };
-                    Err(unanswered.refusal(other).into())
-                }
-            }
+                other => Err(other),
+            })
+            .await
         }))
     }
 
@@ -186,7 +186,7 @@ impl Desk {
             .threads
             .read(move |store| store.ids(&asked_for, RECONCILE_EVENTS_MAX + 1, clock()));
         let limit = Duration::from_millis(timeout_ms).saturating_add(SEND_GRACE);
-        let parts = self.0.clone();
+        let connections = self.0.connections.clone();
         Ok(Box::pin(async move {
             let held = answered(held).await?;
             if held.len() > RECONCILE_EVENTS_MAX {
@@ -202,56 +202,52 @@ impl Desk {
                 .map(|Position { created_at, id }| PlacedT { id: id.into(), created_at })
                 .collect();
             let request = OpenNegT { name, relay, filter, held, idle_ms, timeout_ms };
-            match asked(&parts, RelayEdge::encode(request), limit).await {
+            let unanswered = Unanswered {
+                refused: "not reconciled",
+                in_doubt: "no end of the reconciliation came",
+            };
+            let asked = connections.ask(RelayEdge::encode(request)).timeout(limit);
+            said(asked, unanswered, |answer| match answer {
                 RelayEdgeMessageT::NegClosed(closed) => Ok(CacheEdge::encode(StoredReconciledT {
                     held: count,
                     differences: closed.differences,
                 })),
-                other => Err(Unanswered {
-                    refused: "not reconciled",
-                    in_doubt: "no end of the reconciliation came",
-                }
-                .refusal(other)
-                .into()),
-            }
+                other => Err(other),
+            })
+            .await
         }))
     }
 
     pub(crate) fn ask_relays(&self, request: AskRelaysT) -> Taken {
         let AskRelaysT { subscription, filters, relays, close_on_eose, relay_timeout_ms } = request;
         let request = OpenReqT { subscription, filters, relays, close_on_eose, relay_timeout_ms };
-        let parts = self.0.clone();
-        Ok(Box::pin(async move {
-            match asked(&parts, RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT).await {
-                RelayEdgeMessageT::ReqOpened(answer) => {
-                    Ok(CacheEdge::encode(RelaysAskedT { relays: answer.relays }))
-                }
-                other => Err(Unanswered {
-                    refused: "relays were not asked",
-                    in_doubt: "whether relays were asked is not known",
-                }
-                .refusal(other)
-                .into()),
+        let unanswered = Unanswered {
+            refused: "relays were not asked",
+            in_doubt: "whether relays were asked is not known",
+        };
+        let request = RelayEdge::encode(request);
+        let asked = self.0.connections.ask(request).timeout(CONNECTIONS_ASK_LIMIT);
+        Ok(Box::pin(said(asked, unanswered, |answer| match answer {
+            RelayEdgeMessageT::ReqOpened(answer) => {
+                Ok(CacheEdge::encode(RelaysAskedT { relays: answer.relays }))
             }
-        }))
+            other => Err(other),
+        })))
     }
 
     pub(crate) fn stop_asking(&self, request: StopAskingT) -> Taken {
-        let request = CloseReqT { subscription: request.subscription };
-        let parts = self.0.clone();
-        Ok(Box::pin(async move {
-            match asked(&parts, RelayEdge::encode(request), CONNECTIONS_ASK_LIMIT).await {
-                RelayEdgeMessageT::ReqClosed(answer) => {
-                    Ok(CacheEdge::encode(StoppedT { known: answer.known }))
-                }
-                other => Err(Unanswered {
-                    refused: "relays were not told to stop",
-                    in_doubt: "whether relays were told to stop is not known",
-                }
-                .refusal(other)
-                .into()),
+        let unanswered = Unanswered {
+            refused: "relays were not told to stop",
+            in_doubt: "whether relays were told to stop is not known",
+        };
+        let request = RelayEdge::encode(CloseReqT { subscription: request.subscription });
+        let asked = self.0.connections.ask(request).timeout(CONNECTIONS_ASK_LIMIT);
+        Ok(Box::pin(said(asked, unanswered, |answer| match answer {
+            RelayEdgeMessageT::ReqClosed(answer) => {
+                Ok(CacheEdge::encode(StoppedT { known: answer.known }))
             }
-        }))
+            other => Err(other),
+        })))
     }
 }
 
@@ -277,14 +273,15 @@ pub(crate) async fn sweep(threads: StoreThreads, now: i64) -> Result<u64, Failur
     }
 }
 
-/// What connections says.
-async fn asked(parts: &CacheParts, request: RelayEdge, limit: Duration) -> RelayEdgeMessageT {
-    parts
-        .connections
-        .ask(request)
-        .timeout(limit)
-        .await
-        .map_or_else(no_answer, |answer| answer.decode().unwrap_or_else(unreadable))
+/// What connections says, in the words of this edge; `translate` gives back what it did not hope for.
+async fn said(
+    asked: Ask<RelayEdge>,
+    unanswered: Unanswered<'static>,
+    translate: impl FnOnce(RelayEdgeMessageT) -> Result<CacheEdge, RelayEdgeMessageT>,
+) -> Result<CacheEdge, Failure> {
+    let answer =
+        asked.await.map_or_else(no_answer, |answer| answer.decode().unwrap_or_else(unreadable));
+    translate(answer).map_err(|other| unanswered.refusal(other).into())
 }
 
 #[cfg(test)]

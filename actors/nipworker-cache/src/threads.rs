@@ -8,7 +8,6 @@
 //! its answer is out: a store whose last answer came can be opened again by others.
 
 use std::{
-    any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -16,7 +15,7 @@ use std::{
 };
 
 use nipworker_store::{
-    EventStore, PackedEvent, PutOutcome, SWEPT_PER_COMMIT, StoreError, Verified,
+    EventStore, PackedEvent, PutOutcome, SWEPT_PER_COMMIT, StoreError, Verified, guard,
 };
 use nipworker_supervision::{InFlight, Permit};
 use tokio::sync::oneshot;
@@ -162,14 +161,8 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Called<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(Failure::from),
-        Err(payload) => Err(Failure::panicked(text_of(&*payload))),
+        Err(payload) => Err(Failure::panicked(guard::text_of(&*payload))),
     }
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// A thread does not end before its queue, so this cannot be seen; it is no reason to panic either.

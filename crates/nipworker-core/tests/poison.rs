@@ -1,78 +1,49 @@
 //! One event that makes the store panic, among many that do not.
 #![allow(clippy::unwrap_used)]
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 use nipworker_core::{
-    CheckReport, EventStore, NostrClient, PutStatus, StoreStats,
-    protocol::{Event, EventId, Filter, PackedEvent, PublicKey, UnsignedEvent, Verified},
-    store::{KvStore, MemoryKv, Page, PageRequest, PutOutcome, StoreError},
+    NostrClient, PutStatus,
+    protocol::{Event, Filter, UnsignedEvent},
+    store::{KvError, KvSnapshot, KvStats, KvStore, MemoryKv, OrderedKv, WriteBatch},
 };
 use nipworker_signer::PrivateKeySigner;
 
 const POISON: &str = "injected: poison";
 
 /// Panics over one text.
-struct Trapped(KvStore);
+struct Trapped(MemoryKv);
 
-impl EventStore for Trapped {
-    fn put_packed(
-        &self,
-        events: &[Verified<PackedEvent>],
-        now: i64,
-    ) -> Result<Vec<PutOutcome>, StoreError> {
-        assert!(!events.iter().any(|event| event.view().content() == POISON), "{POISON}");
-        self.0.put_packed(events, now)
+impl OrderedKv for Trapped {
+    fn name(&self) -> &'static str {
+        self.0.name()
     }
 
-    fn query(&self, f: &[Filter], p: &PageRequest, now: i64) -> Result<Page, StoreError> {
-        self.0.query(f, p, now)
+    fn snapshot(&self) -> Result<Box<dyn KvSnapshot>, KvError> {
+        self.0.snapshot()
     }
 
-    fn count(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError> {
-        self.0.count(filters, now)
+    fn commit(&self, batch: &WriteBatch) -> Result<(), KvError> {
+        let mut values = batch.iter().filter_map(|(_, value)| value);
+        let is_poisoned =
+            values.any(|value| value.windows(POISON.len()).any(|part| part == POISON.as_bytes()));
+        assert!(!is_poisoned, "{POISON}");
+        self.0.commit(batch)
     }
 
-    fn get(&self, id: &EventId, now: i64) -> Result<Option<Verified<PackedEvent>>, StoreError> {
-        self.0.get(id, now)
-    }
-
-    fn sweep_some(&self, now: i64, max: usize) -> Result<u64, StoreError> {
-        self.0.sweep_some(now, max)
-    }
-
-    fn vanish(&self, author: &PublicKey, until: i64) -> Result<u64, StoreError> {
-        self.0.vanish(author, until)
-    }
-
-    fn delete(&self, filters: &[Filter], now: i64) -> Result<u64, StoreError> {
-        self.0.delete(filters, now)
-    }
-
-    fn for_each_oldest_first(
-        &self,
-        now: i64,
-        visit: &mut dyn FnMut(Verified<PackedEvent>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.0.for_each_oldest_first(now, visit)
-    }
-
-    fn check(&self) -> Result<CheckReport, StoreError> {
-        self.0.check()
-    }
-
-    fn stats(&self) -> Result<StoreStats, StoreError> {
+    fn stats(&self) -> Result<KvStats, KvError> {
         self.0.stats()
     }
 
-    fn flush(&self) -> Result<(), StoreError> {
+    fn flush(&self) -> Result<(), KvError> {
         self.0.flush()
     }
 }
 
 #[tokio::test]
 async fn an_event_that_makes_the_store_panic_takes_none_of_its_neighbours_along() {
-    let store = Arc::new(Trapped(KvStore::open(MemoryKv::new()).unwrap()));
+    let store = Arc::new(KvStore::open(Trapped(MemoryKv::new())).unwrap());
     let client = NostrClient::builder().store(store).build().await.unwrap();
     let signer = PrivateKeySigner::generate().unwrap();
     let sign = |text: &str, at: i64| -> Event {

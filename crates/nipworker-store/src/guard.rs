@@ -60,7 +60,8 @@ fn quieten() {
     });
 }
 
-fn text_of(payload: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub fn text_of(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()
         .copied()

@@ -251,8 +251,9 @@ impl EventStore for KvStore {
         }
         *turn = barren;
         self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
-        // The events are in, whatever becomes of what follows from them: what fails here is tried again
-        // with the next put, and its error is met there or by who asks next.
+        // The events are in, whatever becomes of what follows from them. Room is made again with the next
+        // put. Who vanishes has left a mark, and what stays of them goes with the next request to vanish or
+        // when the store is opened. A disk that fails is met by whoever asks next.
         if vanishing {
             self.remove_vanished(&turn).ok();
         }
