@@ -232,5 +232,6 @@ pub(crate) const TABLE: &[Row] = &[
     edge("nipworker-tests", ""),
     edge("nipworker-fuzz", "tests"),
     edge("nipworker-benches", ""),
-    row("xtask", Layer::Tool, ""),
+    Row { banned: NOSTR, ..row("nipworker-postgres", Layer::Tool, "tests") },
+    Row { may: &["nipworker-postgres"], ..row("xtask", Layer::Tool, "") },
 ];

@@ -5,6 +5,7 @@
 //!
 //! * `codegen`: FlatBuffers code from the schemas;
 //! * `peers`: installs the relays, clients and tools of others that the tests lean on;
+//! * `postgres`: a command with a private database server beside it;
 //! * `aarch64`: the hash kernels' tests on 64-bit ARM;
 //! * `checks`: what is true of the tree without running the product;
 //! * `suite`: the full test command;
@@ -23,6 +24,7 @@ mod codegen;
 mod fuzz;
 mod machine_paths;
 mod peers;
+mod postgres;
 mod steps;
 mod suite;
 mod tools;
@@ -38,6 +40,10 @@ usage: cargo xtask COMMAND
   codegen [--check]   writes crates/nipworker-schema/src/gen from schemas/*.fbs, or only compares
   peers               installs the independent relays, clients and tools of the tests
                       into target/peers
+  with-postgres COMMAND...
+                      runs a command with a private PostgreSQL server beside it, whose address is
+                      in NIPWORKER_POSTGRES: cargo xtask with-postgres cargo test -p
+                      nipworker-store-sql
   bench-pow [--quick] mining rates beside those of others: prints tables, writes them and a
                       plot to benches/records; with --quick it only prints
   fuzz [TARGET] [--seconds N]
@@ -62,6 +68,7 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::generate(),
         ["codegen", "--check"] => codegen::check(),
         ["peers"] => peers::run(),
+        ["with-postgres", command @ ..] if !command.is_empty() => postgres::run(command),
         ["aarch64"] => aarch64::run(None),
         ["aarch64", "--build-std", rustc] => aarch64::run(Some(rustc)),
         ["fuzz", rest @ ..] => match fuzz::Request::parse(rest) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! target/peers/venv   Python with nostr-sdk (rust-nostr: a relay and a client)
-//! target/peers/node   nostr-tools and a WebSocket for it
+//! target/peers/node   nostr-tools and a WebSocket for it; PostgreSQL, for a private server
 //! target/peers/bin    nostr-rs-relay; cargo-deny unless it is on PATH
 //! ```
 //! Each part is installed once and again when its version here changes. Whatever is missing on
@@ -22,6 +22,8 @@ use crate::{
 const NOSTR_SDK: &str = "nostr-sdk==0.45.1";
 /// What the Node client imports.
 const NODE_PACKAGES: [(&str, &str); 2] = [("nostr-tools", "2.25.2"), ("ws", "8.23.0")];
+/// PostgreSQL 17 as a package of programs: the same on every machine, and no administrator needed.
+const POSTGRES: &str = "17.10.0-beta.17";
 /// Oldest Node that the packages run on.
 const NODE_MAJOR_MINIMUM: u32 = 20;
 /// The second relay.
@@ -42,7 +44,7 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) fn run() -> Outcome {
     let mut steps = Steps::default();
     steps.step("Python: nostr-sdk", python);
-    steps.step("Node: nostr-tools", node);
+    steps.step("Node: nostr-tools, PostgreSQL", node);
     steps.step("nostr-rs-relay", nostr_rs_relay);
     steps.step("cargo-deny", || cargo_deny().map(drop));
     steps.finish()
@@ -93,14 +95,35 @@ fn major(version: &str) -> Option<u32> {
 }
 
 fn node_manifest() -> String {
+    let postgres = postgres_package();
     let packages: Vec<String> = NODE_PACKAGES
-        .iter()
+        .into_iter()
+        .chain([(postgres.as_str(), POSTGRES)])
         .map(|(name, version)| format!("    \"{name}\": \"{version}\""))
         .collect();
     format!(
         "{{\n  \"private\": true,\n  \"dependencies\": {{\n{}\n  }}\n}}\n",
         packages.join(",\n")
     )
+}
+
+/// The package for this machine, by the names that Node gives systems and processors.
+fn postgres_package() -> String {
+    let system = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let processor = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("@embedded-postgres/{system}-{processor}")
+}
+
+/// PostgreSQL's programs: a folder with `bin`, `lib` and `share`.
+pub(crate) fn postgres() -> PathBuf {
+    folder().join("node/node_modules").join(postgres_package()).join("native")
 }
 
 fn nostr_rs_relay() -> Outcome {
@@ -205,7 +228,8 @@ mod tests {
     #[test]
     fn the_node_manifest_pins_each_package() {
         let manifest = node_manifest();
-        for (name, version) in NODE_PACKAGES {
+        let postgres = postgres_package();
+        for (name, version) in NODE_PACKAGES.into_iter().chain([(postgres.as_str(), POSTGRES)]) {
             assert!(manifest.contains(&format!("\"{name}\": \"{version}\"")), "{manifest}");
         }
     }

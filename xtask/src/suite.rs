@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything, in the order in which a failure is cheapest to learn.
 
 use crate::{
-    checks, codegen, peers,
+    checks, codegen, peers, postgres,
     steps::Steps,
     tools::{self, Outcome},
 };
@@ -16,9 +16,9 @@ pub(crate) fn run() -> Outcome {
     steps.step("generated code is current", codegen::check);
     steps.step("peers", peers::install);
     steps.step("tests of the workspace", || {
-        // Unit, integration, documentation and system tests; the last ones find the relays and
-        // clients of others through the environment.
-        tools::run(
+        // Unit, integration, documentation and system tests; they find the relays, clients and the
+        // database server of others through the environment.
+        postgres::with(
             tools::cargo()
                 .args(["test", "--workspace", "--no-fail-fast"])
                 .env("NIPWORKER_PEERS", peers::folder())

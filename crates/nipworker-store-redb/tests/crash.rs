@@ -4,5 +4,8 @@ use nipworker_store::conformance::durable::crash;
 use nipworker_store_redb::{RedbOptions, open_store};
 
 fn main() {
-    crash::main(|path| open_store(path, RedbOptions::default()).map_err(|error| error.to_string()));
+    crash::main(|path| match open_store(path, RedbOptions::default()) {
+        Ok(store) => Ok(Box::new(store)),
+        Err(error) => Err(error.to_string()),
+    });
 }

@@ -6,6 +6,9 @@ use nipworker_store_sled::{SledOptions, open_store};
 #[test]
 fn real_events_answer_from_disk_as_they_do_from_memory() {
     durable::real_events_answer_from_disk_as_they_do_from_memory(|path| {
-        open_store(path, SledOptions::default()).map_err(|error| error.to_string())
+        match open_store(path, SledOptions::default()) {
+            Ok(store) => Ok(Box::new(store)),
+            Err(error) => Err(error.to_string()),
+        }
     });
 }

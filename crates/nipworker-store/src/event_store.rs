@@ -323,7 +323,8 @@ impl CheckReport {
         self.problem_count == 0
     }
 
-    pub(crate) fn problem(&mut self, text: impl Into<String>) {
+    /// Notes one more.
+    pub fn problem(&mut self, text: impl Into<String>) {
         self.problem_count += 1;
         if self.problems.len() < CHECK_PROBLEMS_KEPT {
             self.problems.push(text.into());

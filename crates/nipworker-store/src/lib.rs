@@ -12,6 +12,7 @@
 //! * [`MemoryKv`] is the backend that forgets when the process ends;
 //! * [`OpenError`] and [`set_aside`] are for backends on a disk: why one does not open, and how it
 //!   makes way for a fresh one;
+//! * [`rules`] say what becomes of an event that is put, for every kind of store;
 //! * [`guard`] turns the panics of a database engine into errors, for backends;
 //! * `conformance` (a feature) holds the suites that every backend runs.
 //!
@@ -45,15 +46,14 @@ mod kv;
 mod opening;
 mod position;
 mod quarantine;
+pub mod rules;
+mod size_limit;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
 pub use cursor_memo::CursorMemo;
-pub use engine::{
-    EVENT_JSON_BYTES_MAX, KvStore, MERGED_CURSORS_MAX, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION,
-    SizeLimit,
-};
+pub use engine::{KvStore, MERGED_CURSORS_MAX, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION, bytes_of};
 pub use error::StoreError;
 pub use event_store::{
     CHECK_PROBLEMS_KEPT, CheckReport, EventStore, PAGE_BYTES_DEFAULT, PAGE_EVENTS_MAX, Page,
@@ -66,6 +66,8 @@ pub use kv::{
 pub use opening::{OpenError, is_full};
 pub use position::{Cursor, Position};
 pub use quarantine::{Quarantine, set_aside};
+pub use rules::EVENT_JSON_BYTES_MAX;
+pub use size_limit::{EVICTION_ORDER, SizeLimit};
 
 /// What the port speaks of, so that who uses it needs no other crate for it.
 pub use nipworker_protocol::{

@@ -1,4 +1,4 @@
-//! Why a store on a disk cannot be opened: the same reasons for every embedded backend.
+//! Why a store cannot be opened: the same reasons for every backend that is not in memory.
 
 use std::{
     io,
@@ -49,6 +49,15 @@ pub enum OpenError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// A database server does not answer, or refuses. Remedy: start it, or look at its address, user
+    /// and password.
+    #[error("cannot use the database at {}: {detail}", path.display())]
+    Unreachable {
+        /// Its address, without the password.
+        path: PathBuf,
+        /// What it or the network said.
+        detail: String,
     },
     /// Any other input/output error. Remedy: look at the disk.
     #[error("input/output error while opening {}: {source}", path.display())]
@@ -126,7 +135,9 @@ impl OpenError {
             Self::Io { source, .. } | Self::Unwritable { source, .. } => {
                 KvError::Io { during, source }
             }
-            Self::AlreadyOpen { .. } => KvError::Unavailable { during, detail: self.to_string() },
+            Self::AlreadyOpen { .. } | Self::Unreachable { .. } => {
+                KvError::Unavailable { during, detail: self.to_string() }
+            }
             other => KvError::Corrupt { during, detail: other.to_string() },
         }
     }

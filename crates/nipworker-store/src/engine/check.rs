@@ -2,14 +2,12 @@
 
 use nipworker_protocol::EventView;
 
-use crate::{CheckReport, Direction, KeyRange, KvSnapshot, Position, StoreError};
-
-use super::{
-    keys,
-    put::{is_beyond_deletion, number},
-    row::read_row,
-    vanish,
+use crate::{
+    CheckReport, Direction, KeyRange, KvSnapshot, Position, StoreError,
+    rules::{concerned, is_beyond_deletion},
 };
+
+use super::{keys, put::number, row::read_row};
 
 /// Reads everything once and says what disagrees.
 ///
@@ -108,7 +106,7 @@ fn check_event(
             None => report.problem(format!("event {id}: index {index} misses it")),
         }
     }
-    for author in vanish::concerned(event) {
+    for author in concerned(event) {
         if let Some(until) = snapshot.get(&keys::vanished(&author))?
             && number(&until, "time of a request to vanish").is_ok_and(|t| event.created_at() <= t)
         {

@@ -1,54 +1,22 @@
-//! Making room: which events go when a store holds more than it may.
-//!
-//! First regular events, then addressable ones, then replaceable ones such as profiles and relay lists,
-//! which are few and which every client asks for; within each the oldest first, the highest id first
-//! where times tie. Events of pinned authors never go. What leaves no mark may be put again.
+//! Making room, from the keys' end: walks over the events from the oldest on.
 
-use std::collections::HashSet;
+use nipworker_protocol::{EventView, KindClass, packed::head_of};
 
-use nipworker_protocol::{EventView, KindClass, PublicKey, packed::head_of};
-
-use crate::{Direction, KeyRange, KvSnapshot, Position, StoreError};
+use crate::{Direction, EVICTION_ORDER, KeyRange, KvSnapshot, Position, SizeLimit, StoreError};
 
 use super::{keys, put::Changes, row::read_row};
-
-/// The order in which classes of kinds make room. Ephemeral events are never kept.
-const ORDER: [KindClass; 3] = [KindClass::Regular, KindClass::Addressable, KindClass::Replaceable];
-
-/// Share of the limit, and bytes at most, that one round clears beyond the limit, so that not every
-/// commit has to make room.
-const CLEARED_SHARE: u64 = 40;
-const CLEARED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Events that one commit lets go of at most.
 const EVENTS_PER_COMMIT: usize = 4_000;
 
-/// How much a store holds at most.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SizeLimit {
-    /// Bytes of the keys and values of all events and their index entries; a backend needs more than
-    /// that on its disk.
-    pub max_bytes: u64,
-    /// Authors whose events never make room. Should they alone hold more than the limit, it is
-    /// exceeded.
-    pub pinned: HashSet<PublicKey>,
-}
-
-impl SizeLimit {
-    /// Where a round of making room ends.
-    fn low_water(&self) -> u64 {
-        self.max_bytes - (self.max_bytes / CLEARED_SHARE).min(CLEARED_BYTES_MAX)
-    }
-}
-
-/// Up to where the oldest events were looked at, for each class of [`ORDER`]: what is left there is
+/// Up to where the oldest events were looked at, for each class of [`EVICTION_ORDER`]: what is left there is
 /// pinned, unreadable, or of another class. So that a round does not begin with all of these again.
-pub(super) type Barren = [Option<Position>; ORDER.len()];
+pub(super) type Barren = [Option<Position>; EVICTION_ORDER.len()];
 
 /// Takes note of an event that was put where nothing but pinned events was left.
 pub(super) fn settle(barren: &mut Barren, event: &EventView<'_>) {
     let class = KindClass::of(event.kind());
-    let entry = ORDER.iter().zip(barren).find(|(one, _)| **one == class);
+    let entry = EVICTION_ORDER.iter().zip(barren).find(|(one, _)| **one == class);
     if let Some((_, barren)) = entry
         && barren.is_some_and(|barren| Position::of_view(event) >= barren)
     {
@@ -79,8 +47,8 @@ pub(super) fn make_room(
         return Ok(evicted);
     }
     let enough = limit.low_water();
-    let classes = if round == Round::WithinPut { 1 } else { ORDER.len() };
-    for (class, barren) in ORDER.iter().zip(barren).take(classes) {
+    let classes = if round == Round::WithinPut { 1 } else { EVICTION_ORDER.len() };
+    for (class, barren) in EVICTION_ORDER.iter().zip(barren).take(classes) {
         let mut range = KeyRange::prefix(&[keys::EVENT]);
         if let Some(barren) = barren {
             range.end = keys::event(*barren);

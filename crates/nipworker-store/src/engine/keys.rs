@@ -21,7 +21,7 @@
 //! where there is one, the expiration time. The events
 //! themselves stand in that order, so neighbours in an answer are neighbours on disk.
 
-use nipworker_protocol::{Coordinate, EventId, EventView, KindClass, PublicKey, SingleLetterTag};
+use nipworker_protocol::{Coordinate, EventId, EventView, PublicKey, SingleLetterTag};
 use sha2::{Digest, Sha256};
 
 use crate::{KeyRange, Position, StoreError, position};
@@ -201,8 +201,10 @@ pub(super) fn window(
     range
 }
 
-/// Bytes that `event` takes: its own key and value, and those of its index entries.
-pub(super) fn bytes_of(event: &EventView<'_>) -> u64 {
+/// Bytes that `event` counts for in [`StoreStats::event_bytes`](crate::StoreStats::event_bytes) and
+/// against a [`SizeLimit`](crate::SizeLimit): its own key and value, and those of its index entries.
+/// Other kinds of store count by the same measure.
+pub fn bytes_of(event: &EventView<'_>) -> u64 {
     let entries = index_entries(event);
     let indexes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
     (1 + Position::KEY_LEN + event.as_bytes().len() + indexes) as u64
@@ -244,16 +246,6 @@ pub(super) fn index_entries(event: &EventView<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     tags.dedup();
     entries.append(&mut tags);
     entries
-}
-
-/// The address that an `a` tag of a deletion request names, if an event can have it.
-pub(super) fn deletable_address(value: &str) -> Option<Coordinate> {
-    let address: Coordinate = value.parse().ok()?;
-    match KindClass::of(address.kind) {
-        KindClass::Addressable => Some(address),
-        KindClass::Replaceable if address.identifier.is_empty() => Some(address),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@
 
 use nipworker_protocol::{Event, EventLimits, PackedEvent, packed::PACKED_VERSION};
 
-use crate::{Direction, KeyRange, OrderedKv, Position, StoreError, WriteBatch};
+use crate::{
+    Direction, EVENT_JSON_BYTES_MAX, KeyRange, OrderedKv, Position, StoreError, WriteBatch,
+};
 
-use super::{keys, put::EVENT_JSON_BYTES_MAX, store::SCHEMA_VERSION};
+use super::{keys, store::SCHEMA_VERSION};
 
 /// Events that one commit rewrites.
 const EVENTS_PER_COMMIT: usize = 1_000;

@@ -1,9 +1,8 @@
 //! Nostr's rules and indexes over any ordered key-value backend.
 //!
 //! `keys` says how things are laid out, `facts` what an index entry says of its event, `row` how a
-//! stored event is read, `row_cache` remembers what was read. `put` decides what becomes of an event,
-//! `vanish` carries out NIP-62,
-//! `evict` makes room. `plan` picks an index for a filter, `stream` reads indexes in the order
+//! stored event is read, `row_cache` remembers what was read. `put` gathers the changes of a batch,
+//! which [`rules`](crate::rules) decide on, `vanish` removes what is to go by NIP-62, `evict` makes room. `plan` picks an index for a filter, `stream` reads indexes in the order
 //! of answers, `walk` merges the filters of a query, `ids` leaves the events out. `check` compares
 //! indexes with events, `migrate` brings older stores up to date.
 
@@ -23,7 +22,6 @@ mod stream;
 mod vanish;
 mod walk;
 
-pub use evict::SizeLimit;
+pub use keys::bytes_of;
 pub use plan::MERGED_CURSORS_MAX;
-pub use put::EVENT_JSON_BYTES_MAX;
 pub use store::{KvStore, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION};

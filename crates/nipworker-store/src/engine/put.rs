@@ -1,15 +1,13 @@
-//! What becomes of an event that is put: the rules of NIP-01, NIP-09, NIP-40 and NIP-62.
+//! A batch in the making over a snapshot: the facts that the rules ask for, as keys and values.
 
-use nipworker_protocol::{
-    Coordinate, EventId, EventView, KindClass, PackedEvent, PublicKey, kinds,
+use nipworker_protocol::{Coordinate, EventId, EventView, PackedEvent, PublicKey};
+
+use crate::{
+    KvSnapshot, Position, PutOutcome, StoreError, WriteBatch,
+    rules::{self, Held, Ledger},
 };
 
-use crate::{KvSnapshot, Position, PutOutcome, StoreError, WriteBatch};
-
-use super::{keys, row::read_row, vanish};
-
-/// Bytes of canonical JSON that one event may have; a larger one is invalid to the store.
-pub const EVENT_JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+use super::{keys, row::read_row};
 
 /// A batch in the making: what is committed, with the changes so far laid over it.
 pub(super) struct Changes<'s> {
@@ -69,57 +67,7 @@ impl<'s> Changes<'s> {
         event: &EventView<'_>,
         now: i64,
     ) -> Result<PutOutcome, StoreError> {
-        if event.is_expired(now) {
-            return Ok(PutOutcome::Expired);
-        }
-        if KindClass::of(event.kind()) == KindClass::Ephemeral {
-            return Ok(PutOutcome::Ephemeral);
-        }
-        if self.is_vanished(event)? {
-            return Ok(PutOutcome::Deleted);
-        }
-        if self.has(&keys::id(&event.id()))? {
-            return Ok(PutOutcome::Duplicate);
-        }
-        let address = event.coordinate();
-        if self.is_deleted(event, address.as_ref())? {
-            return Ok(PutOutcome::Deleted);
-        }
-        let json_bytes = event.json_len();
-        if json_bytes > EVENT_JSON_BYTES_MAX {
-            return Ok(PutOutcome::Invalid {
-                reason: format!(
-                    "event of {json_bytes} bytes is larger than the store's limit of \
-                     {EVENT_JSON_BYTES_MAX} bytes"
-                ),
-            });
-        }
-        if let Some(address) = &address
-            && let Some(holder) = self.holder(address)?
-        {
-            // Newer comes first among positions, and the lower id where times tie.
-            if holder < Position::of_view(event) {
-                return Ok(PutOutcome::Superseded { by: holder.id });
-            }
-            self.remove(holder)?;
-        }
-        self.insert(event);
-        if event.kind() == kinds::DELETION {
-            self.delete_what_it_names(event)?;
-        }
-        if vanish::is_asked(event, self.own_urls) {
-            self.vanish(&event.pubkey(), event.created_at())?;
-        }
-        Ok(PutOutcome::Stored)
-    }
-
-    /// Marks that everything of `author` up to `until` is to go and to stay away (NIP-62).
-    pub(super) fn vanish(&mut self, author: &PublicKey, until: i64) -> Result<(), StoreError> {
-        let until = self.vanished_until(author)?.map_or(until, |before| before.max(until));
-        self.batch.put(keys::vanished(author), until.to_be_bytes());
-        self.batch.put(keys::vanishing(author), until.to_be_bytes());
-        self.vanishing = true;
-        Ok(())
+        rules::put(self, event, self.own_urls, now)
     }
 
     /// Notes that nothing is left of an author who vanishes.
@@ -132,42 +80,9 @@ impl<'s> Changes<'s> {
         self.vanishing
     }
 
-    fn vanished_until(&self, author: &PublicKey) -> Result<Option<i64>, StoreError> {
-        self.get(&keys::vanished(author))?
-            .map(|value| number(&value, "time of a request to vanish"))
-            .transpose()
-    }
-
-    fn is_vanished(&self, event: &EventView<'_>) -> Result<bool, StoreError> {
-        for author in vanish::concerned(event) {
-            if self.vanished_until(&author)?.is_some_and(|until| event.created_at() <= until) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Bytes held, the changes so far included.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    fn insert(&mut self, event: &EventView<'_>) {
-        let key = keys::event(Position::of_view(event));
-        self.bytes += (key.len() + event.as_bytes().len()) as u64;
-        self.batch.put(key, event.as_bytes());
-        for (key, value) in keys::index_entries(event) {
-            self.bytes += (key.len() + value.len()) as u64;
-            self.batch.put(key, value);
-        }
-        self.events += 1;
-    }
-
-    /// Removes the event at `position` with all its index entries.
-    pub(super) fn remove(&mut self, position: Position) -> Result<(), StoreError> {
-        let row = self.row(position)?;
-        self.remove_row(position, &row);
-        Ok(())
     }
 
     /// Removes the event `row`, which stands at `position`.
@@ -197,6 +112,33 @@ impl<'s> Changes<'s> {
             ))),
         }
     }
+}
+
+impl Ledger for Changes<'_> {
+    fn vanished_until(&self, author: &PublicKey) -> Result<Option<i64>, StoreError> {
+        self.get(&keys::vanished(author))?
+            .map(|value| number(&value, "time of a request to vanish"))
+            .transpose()
+    }
+
+    fn is_held(&self, id: &EventId) -> Result<bool, StoreError> {
+        self.has(&keys::id(id))
+    }
+
+    fn held(&self, id: &EventId) -> Result<Option<Held>, StoreError> {
+        let Some(position) = position_of(id, |key| self.get(key))? else { return Ok(None) };
+        Ok(Some(Held::of_view(&self.row(position)?.view())))
+    }
+
+    fn is_id_deleted(&self, id: &EventId, author: &PublicKey) -> Result<bool, StoreError> {
+        self.has(&keys::deleted_id(id, author))
+    }
+
+    fn deleted_until(&self, address: &Coordinate) -> Result<Option<i64>, StoreError> {
+        self.get(&keys::deleted_address(address))?
+            .map(|value| number(&value, "time of an address deletion"))
+            .transpose()
+    }
 
     fn holder(&self, address: &Coordinate) -> Result<Option<Position>, StoreError> {
         self.get(&keys::address(address))?
@@ -207,81 +149,37 @@ impl<'s> Changes<'s> {
             .transpose()
     }
 
-    /// Whether the author asked for the deletion of `event` before. A deletion request itself
-    /// cannot be deleted (NIP-09).
-    fn is_deleted(
-        &self,
-        event: &EventView<'_>,
-        address: Option<&Coordinate>,
-    ) -> Result<bool, StoreError> {
-        if !is_beyond_deletion(event.kind())
-            && self.has(&keys::deleted_id(&event.id(), &event.pubkey()))?
-        {
-            return Ok(true);
+    fn insert(&mut self, event: &EventView<'_>) {
+        let key = keys::event(Position::of_view(event));
+        self.bytes += (key.len() + event.as_bytes().len()) as u64;
+        self.batch.put(key, event.as_bytes());
+        for (key, value) in keys::index_entries(event) {
+            self.bytes += (key.len() + value.len()) as u64;
+            self.batch.put(key, value);
         }
-        let Some(address) = address else { return Ok(false) };
-        let until = self.deleted_until(address)?;
-        Ok(until.is_some_and(|until| event.created_at() <= until))
+        self.events += 1;
     }
 
-    fn deleted_until(&self, address: &Coordinate) -> Result<Option<i64>, StoreError> {
-        self.get(&keys::deleted_address(address))?
-            .map(|value| number(&value, "time of an address deletion"))
-            .transpose()
-    }
-
-    /// Carries out a deletion request: what is there goes, and what may still come is barred.
-    /// The marks outlive the request, so nothing comes back when the request itself expires.
-    fn delete_what_it_names(&mut self, request: &EventView<'_>) -> Result<(), StoreError> {
-        for tag in request.tags() {
-            match (tag.name(), tag.value()) {
-                ("e", Some(value)) => {
-                    if let Ok(id) = EventId::from_hex(value) {
-                        self.delete_id(&id, request)?;
-                    }
-                }
-                ("a", Some(value)) => {
-                    if let Some(address) =
-                        keys::deletable_address(value).filter(|a| a.pubkey == request.pubkey())
-                    {
-                        self.delete_address(&address, request.created_at())?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn delete_id(&mut self, id: &EventId, request: &EventView<'_>) -> Result<(), StoreError> {
-        self.batch.put(keys::deleted_id(id, &request.pubkey()), []);
-        let Some(position) = self.position(id)? else { return Ok(()) };
+    /// Removes the event at `position` with all its index entries.
+    fn remove(&mut self, position: Position) -> Result<(), StoreError> {
         let row = self.row(position)?;
-        let event = row.view();
-        if event.pubkey() == request.pubkey() && !is_beyond_deletion(event.kind()) {
-            self.remove(position)?;
-        }
+        self.remove_row(position, &row);
         Ok(())
     }
 
-    fn delete_address(&mut self, address: &Coordinate, until: i64) -> Result<(), StoreError> {
-        let until = self.deleted_until(address)?.map_or(until, |before| before.max(until));
+    fn mark_id_deleted(&mut self, id: &EventId, author: &PublicKey) {
+        self.batch.put(keys::deleted_id(id, author), []);
+    }
+
+    fn mark_address_deleted(&mut self, address: &Coordinate, until: i64) {
         self.batch.put(keys::deleted_address(address), until.to_be_bytes());
-        match self.holder(address)? {
-            Some(holder) if holder.created_at <= until => self.remove(holder),
-            _ => Ok(()),
-        }
     }
 
-    fn position(&self, id: &EventId) -> Result<Option<Position>, StoreError> {
-        position_of(id, |key| self.get(key))
+    fn mark_vanished(&mut self, author: &PublicKey, until: i64) {
+        self.batch.put(keys::vanished(author), until.to_be_bytes());
+        self.batch.put(keys::vanishing(author), until.to_be_bytes());
+        self.vanishing = true;
     }
-}
-
-/// Whether a deletion request has no effect on events of this kind: other deletion requests
-/// (NIP-09) and requests to vanish (NIP-62).
-pub(super) fn is_beyond_deletion(kind: u16) -> bool {
-    matches!(kind, kinds::DELETION | kinds::VANISH)
 }
 
 /// Looks up where the event with this id stands.

@@ -12,11 +12,13 @@ use nipworker_protocol::{Attestation, EventId, Filter, PackedEvent, PublicKey, V
 
 use crate::{
     CheckReport, Cursor, Direction, EventStore, KeyRange, KvError, KvSnapshot, OrderedKv,
-    PAGE_EVENTS_MAX, Page, PageRequest, Position, PutOutcome, StoreError, StoreStats, WriteBatch,
+    PAGE_EVENTS_MAX, Page, PageRequest, Position, PutOutcome, SizeLimit, StoreError, StoreStats,
+    WriteBatch,
+    rules::{self, Ledger},
 };
 
 use super::{
-    SizeLimit, check,
+    check,
     evict::{self, Barren, Round},
     ids, keys, migrate,
     put::{Changes, number, position_of},
@@ -346,7 +348,7 @@ impl EventStore for KvStore {
         let turn = self.writing();
         let snapshot = self.kv.snapshot()?;
         let mut changes = Changes::over(&*snapshot, &self.own_urls)?;
-        changes.vanish(author, until)?;
+        rules::vanish(&mut changes, author, until)?;
         self.commit(changes)?;
         drop(snapshot);
         self.remove_vanished(&turn)

@@ -4,39 +4,11 @@
 //! is held, and one that says that something is left to remove. What is there is then removed in
 //! commits of bounded size; opening the store goes on where that was interrupted.
 
-use nipworker_protocol::{EventView, PublicKey, kinds};
+use nipworker_protocol::{PublicKey, kinds};
 
 use crate::{Direction, KeyRange, KvSnapshot, Position, StoreError};
 
 use super::{facts::Facts, keys, put::number};
-
-/// What a request names to mean every relay.
-const ALL_RELAYS: &str = "ALL_RELAYS";
-
-/// Whether `event` asks relays of one of these addresses, or all, to forget its author.
-pub(super) fn is_asked(event: &EventView<'_>, own_urls: &[String]) -> bool {
-    event.kind() == kinds::VANISH
-        && event.tags().filter(|tag| tag.name() == "relay").filter_map(|tag| tag.value()).any(
-            |relay| {
-                let relay = relay.trim_end_matches('/');
-                relay == ALL_RELAYS || own_urls.iter().any(|own| own.trim_end_matches('/') == relay)
-            },
-        )
-}
-
-/// Whose request to vanish would take `event` along: its author's, and for a gift wrap (NIP-59)
-/// also that of whom it is for. The requests themselves stay, as the record of what was asked.
-pub(super) fn concerned(event: &EventView<'_>) -> Vec<PublicKey> {
-    match event.kind() {
-        kinds::VANISH => Vec::new(),
-        kinds::GIFT_WRAP => {
-            let named = event.tags().filter(|tag| tag.name() == "p").filter_map(|tag| tag.value());
-            let named = named.filter_map(|value| PublicKey::from_hex(value).ok());
-            [event.pubkey()].into_iter().chain(named).collect()
-        }
-        _ => vec![event.pubkey()],
-    }
-}
 
 /// What is left to remove of one author: at most `max` events.
 pub(super) struct Left {

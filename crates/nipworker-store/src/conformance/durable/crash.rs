@@ -18,7 +18,7 @@ use nipworker_protocol::{Event, Verified};
 
 use super::OpenStore;
 use crate::{
-    EventStore, PutOutcome,
+    PutOutcome,
     conformance::{
         Rng,
         samples::{NOW, event},

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::{Direction, KeyRange, KvError, KvSnapshot, KvStats, KvStore, OrderedKv, WriteBatch};
+use crate::{Direction, EventStore, KeyRange, KvError, KvSnapshot, KvStats, OrderedKv, WriteBatch};
 
 pub mod crash;
+mod in_folder;
 mod real_events;
 
+pub use in_folder::InFolder;
 pub use real_events::real_events_answer_from_disk_as_they_do_from_memory;
 
 /// Opens or makes a store at a path; an error is told in words.
-pub type OpenStore = fn(&Path) -> Result<KvStore, String>;
+pub type OpenStore = fn(&Path) -> Result<Box<dyn EventStore>, String>;
 
 /// A backend whose folder goes when it does.
 #[derive(Debug)]

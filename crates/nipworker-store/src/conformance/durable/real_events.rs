@@ -65,7 +65,7 @@ pub fn real_events_answer_from_disk_as_they_do_from_memory(open: OpenStore) {
         assert!(report.is_clean(), "{:?}", report.problems);
         assert_eq!(report, memory.check().unwrap());
     };
-    compare(&disk);
+    compare(&*disk);
     drop(disk);
-    compare(&open(&path).unwrap());
+    compare(&*open(&path).unwrap());
 }

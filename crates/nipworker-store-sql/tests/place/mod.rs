@@ -1,0 +1,55 @@
+//! Places to test at: a file in a fresh folder, or a fresh schema on the server that the test command
+//! started.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use nipworker_store_sql::{OpenError, SqlOptions, SqlStore};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
+
+/// Opens a SQLite file.
+#[allow(dead_code, reason = "not every test needs both databases")]
+pub(crate) fn sqlite(path: &Path) -> Result<SqlStore, OpenError> {
+    SqlStore::open_sqlite(path, SqlOptions::default())
+}
+
+/// The address of the test server's database.
+///
+/// # Panics
+/// When no server was started.
+#[allow(dead_code, reason = "not every test needs both databases")]
+pub(crate) fn server() -> String {
+    std::env::var("NIPWORKER_POSTGRES").expect(
+        "NIPWORKER_POSTGRES names no server: run `cargo xtask test`, or \
+         `cargo xtask with-postgres cargo test -p nipworker-store-sql`",
+    )
+}
+
+/// Executes a statement on the test server.
+#[allow(dead_code, reason = "not every test needs both databases")]
+pub(crate) fn execute(sql: String) {
+    sqlx::any::install_default_drivers();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = AnyConnection::connect(&server()).await.unwrap();
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+/// The address of a schema, which is made unless it is there.
+#[allow(dead_code, reason = "not every test needs both databases")]
+pub(crate) fn schema(name: &str) -> String {
+    execute(format!("CREATE SCHEMA IF NOT EXISTS {name}"));
+    format!("{}?options[search_path]={name}", server())
+}
+
+/// The address of a schema that nobody else uses.
+#[allow(dead_code, reason = "not every test needs both databases")]
+pub(crate) fn fresh_schema() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    schema(&format!("test_{}_{number}", std::process::id()))
+}
