@@ -6,54 +6,103 @@ use nipworker_store::{EventStore, KvStore, MemoryKv, OpenError, SizeLimit, set_a
 
 use crate::{StartError, StoreBackend, StoreConfig};
 
+type Opened = Result<Arc<dyn EventStore>, StartError>;
+
 /// Opens a store as a client does, without a client: to check it, to compact it, to read it. Nobody
-/// else can have it open meanwhile.
+/// else can have an embedded one open meanwhile.
 ///
 /// # Errors
-/// [`StartError::Store`]: it is in use, cannot be read or written, is damaged, or is of a kind that
-/// this build does not have. With `set_aside_damaged` a damaged one is renamed, and a fresh one
-/// begun.
-pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn EventStore>, StartError> {
-    let store = match config.backend {
-        StoreBackend::Memory => KvStore::open(MemoryKv::new()).map_err(told)?,
-        StoreBackend::Redb => open_redb(config)?,
-        StoreBackend::Sled => open_sled(config)?,
-    };
-    let own_urls = config.own_urls.iter().map(ToString::to_string).collect();
-    let mut store = store.with_row_cache_bytes(config.row_cache_bytes).with_own_urls(own_urls);
-    if config.max_bytes > 0 {
-        let pinned = config.pinned_authors.iter().copied().collect();
-        let limit = SizeLimit { max_bytes: config.max_bytes, pinned };
-        store = store.with_size_limit(limit).map_err(told)?;
+/// [`StartError::Store`]: it is in use, cannot be read, written or reached, is damaged, or is of a kind
+/// that this build does not have. With `set_aside_damaged` a damaged one is renamed, and a fresh one
+/// begun. [`StartError::Config`]: the file of its password cannot be read.
+pub fn open_store(config: &StoreConfig) -> Opened {
+    match config.backend {
+        StoreBackend::Memory => key_value(config, KvStore::open(MemoryKv::new()).map_err(told)?),
+        StoreBackend::Redb => open_redb(config),
+        StoreBackend::Sled => open_sled(config),
+        StoreBackend::Sqlite => open_sqlite(config),
+        StoreBackend::Postgres => open_postgres(config),
     }
-    Ok(Arc::new(store))
+}
+
+/// What the configuration says of every store of this family.
+fn key_value(config: &StoreConfig, store: KvStore) -> Opened {
+    let store = store.with_row_cache_bytes(config.row_cache_bytes).with_own_urls(own_urls(config));
+    Ok(Arc::new(match size_limit(config) {
+        Some(limit) => store.with_size_limit(limit).map_err(told)?,
+        None => store,
+    }))
+}
+
+fn own_urls(config: &StoreConfig) -> Vec<String> {
+    config.own_urls.iter().map(ToString::to_string).collect()
+}
+
+fn size_limit(config: &StoreConfig) -> Option<SizeLimit> {
+    let pinned = config.pinned_authors.iter().copied().collect();
+    (config.max_bytes > 0).then_some(SizeLimit { max_bytes: config.max_bytes, pinned })
 }
 
 #[cfg(feature = "redb")]
-fn open_redb(config: &StoreConfig) -> Result<KvStore, StartError> {
+fn open_redb(config: &StoreConfig) -> Opened {
     use nipworker_store_redb::{RedbOptions, open_store};
 
-    on_disk(config, |path| open_store(path, RedbOptions { cache_bytes: config.cache_bytes }))
+    let options = || RedbOptions { cache_bytes: config.cache_bytes };
+    key_value(config, on_disk(config, |path| open_store(path, options()))?)
 }
 
 #[cfg(feature = "sled")]
-fn open_sled(config: &StoreConfig) -> Result<KvStore, StartError> {
+fn open_sled(config: &StoreConfig) -> Opened {
     use nipworker_store_sled::{SledOptions, open_store};
 
-    on_disk(config, |path| {
-        open_store(
-            path,
-            SledOptions { cache_bytes: config.cache_bytes as u64, ..SledOptions::default() },
-        )
-    })
+    let options = SledOptions { cache_bytes: config.cache_bytes as u64, ..SledOptions::default() };
+    key_value(config, on_disk(config, |path| open_store(path, options.clone()))?)
+}
+
+#[cfg(feature = "sqlite")]
+fn open_sqlite(config: &StoreConfig) -> Opened {
+    use nipworker_store_sql::SqlStore;
+
+    let options = sql_options(config);
+    Ok(Arc::new(on_disk(config, |path| SqlStore::open_sqlite(path, options.clone()))?))
+}
+
+#[cfg(feature = "postgres")]
+fn open_postgres(config: &StoreConfig) -> Opened {
+    use nipworker_store_sql::SqlStore;
+    use zeroize::Zeroizing;
+
+    let password = match config.password_file.as_os_str().is_empty() {
+        true => None,
+        false => Some(Zeroizing::new(std::fs::read_to_string(&config.password_file).map_err(
+            |error| StartError::Config {
+                key: "store.password_file".to_owned(),
+                problem: format!("{}: {error}", config.password_file.display()),
+            },
+        )?)),
+    };
+    let password = password.as_ref().map(|text| text.trim_end_matches(['\r', '\n']));
+    let store = SqlStore::open_postgres(&config.url, password, sql_options(config));
+    Ok(Arc::new(store.map_err(told)?))
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn sql_options(config: &StoreConfig) -> nipworker_store_sql::SqlOptions {
+    nipworker_store_sql::SqlOptions {
+        // One for each reader, one that writes, and one for the figures of a status.
+        connections: config.readers() as u32 + 2,
+        cache_bytes: config.cache_bytes,
+        own_urls: own_urls(config),
+        limit: size_limit(config),
+    }
 }
 
 /// Sets a damaged store aside if that is wanted.
-#[cfg(any(feature = "redb", feature = "sled"))]
-fn on_disk(
+#[cfg(any(feature = "redb", feature = "sled", feature = "sqlite"))]
+fn on_disk<S>(
     config: &StoreConfig,
-    open: impl Fn(&Path) -> Result<KvStore, OpenError>,
-) -> Result<KvStore, StartError> {
+    open: impl Fn(&Path) -> Result<S, OpenError>,
+) -> Result<S, StartError> {
     let path = config.place();
     match open(&path) {
         Err(error) if config.set_aside_damaged && error.may_be_set_aside() => {
@@ -70,19 +119,29 @@ fn on_disk(
 }
 
 #[cfg(not(feature = "redb"))]
-fn open_redb(_: &StoreConfig) -> Result<KvStore, StartError> {
-    Err(not_in_this_build(StoreBackend::Redb))
+fn open_redb(_: &StoreConfig) -> Opened {
+    not_in_this_build(StoreBackend::Redb)
 }
 
 #[cfg(not(feature = "sled"))]
-fn open_sled(_: &StoreConfig) -> Result<KvStore, StartError> {
-    Err(not_in_this_build(StoreBackend::Sled))
+fn open_sled(_: &StoreConfig) -> Opened {
+    not_in_this_build(StoreBackend::Sled)
 }
 
-#[cfg(not(all(feature = "redb", feature = "sled")))]
-fn not_in_this_build(backend: StoreBackend) -> StartError {
+#[cfg(not(feature = "sqlite"))]
+fn open_sqlite(_: &StoreConfig) -> Opened {
+    not_in_this_build(StoreBackend::Sqlite)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn open_postgres(_: &StoreConfig) -> Opened {
+    not_in_this_build(StoreBackend::Postgres)
+}
+
+#[cfg(not(all(feature = "redb", feature = "sled", feature = "sqlite", feature = "postgres")))]
+fn not_in_this_build(backend: StoreBackend) -> Opened {
     let name = backend.name();
-    StartError::Store(format!("this build has no {name} store (feature `{name}`)"))
+    Err(StartError::Store(format!("this build has no {name} store (feature `{name}`)")))
 }
 
 fn told(error: impl std::fmt::Display) -> StartError {

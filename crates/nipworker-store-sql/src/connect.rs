@@ -1,19 +1,12 @@
 //! Opening a database: connections, their settings, and the tables.
 
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Once,
-    time::Duration,
-};
+use std::{path::PathBuf, str::FromStr, sync::Once, time::Duration};
 
 use nipworker_store::{OpenError, SizeLimit};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::{
     AnyConnection, AnyPool, ConnectOptions, Connection, Executor,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
-use url::Url;
 
 use crate::{bridge::Bridge, dialect::Dialect, error::not_opened, schema};
 
@@ -78,7 +71,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn sqlite(path: &Path, options: &SqlOptions) -> Result<Self, OpenError> {
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn sqlite(path: &std::path::Path, options: &SqlOptions) -> Result<Self, OpenError> {
         let text = path.to_str().ok_or_else(|| OpenError::Format {
             path: path.to_owned(),
             detail: "the path is not UTF-8".to_owned(),
@@ -86,6 +80,7 @@ impl Place {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| OpenError::from_io(path, error))?;
         }
+        refuse_what_is_no_database(path)?;
         let cache_kib = options.cache_bytes / 1024 / options.connections() as usize;
         let settings = [
             format!("PRAGMA busy_timeout = {}", BUSY_S * 1_000),
@@ -100,20 +95,29 @@ impl Place {
         ];
         Ok(Self {
             dialect: Dialect::Sqlite,
-            url: format!("sqlite://{}?mode=rwc", utf8_percent_encode(text, NON_ALPHANUMERIC)),
+            url: format!(
+                "sqlite://{}?mode=rwc",
+                percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+            ),
             shown: path.to_owned(),
             settings: settings.into(),
         })
     }
 
-    pub(crate) fn postgres(url: &str) -> Result<Self, OpenError> {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres(url: &str, password: Option<&str>) -> Result<Self, OpenError> {
         let refused = |detail: String| OpenError::Format { path: "postgres".into(), detail };
-        let mut shown = Url::parse(url).map_err(|error| refused(format!("the URL: {error}")))?;
-        if !matches!(shown.scheme(), "postgres" | "postgresql") {
+        let mut full =
+            url::Url::parse(url).map_err(|error| refused(format!("the URL: {error}")))?;
+        if !matches!(full.scheme(), "postgres" | "postgresql") {
             return Err(refused(format!(
                 "the URL begins with {}: instead of postgres:",
-                shown.scheme()
+                full.scheme()
             )));
+        }
+        let mut shown = full.clone();
+        if password.is_some() && full.set_password(password).is_err() {
+            return Err(refused("a URL without a host has no place for a password".to_owned()));
         }
         // Parameters may hold a password too.
         shown.set_query(None);
@@ -121,7 +125,7 @@ impl Place {
         shown.set_password(None).ok();
         Ok(Self {
             dialect: Dialect::Postgres,
-            url: url.to_owned(),
+            url: full.into(),
             shown: PathBuf::from(shown.as_str()),
             settings: vec!["SET application_name = 'nipworker'".to_owned()],
         })
@@ -187,4 +191,30 @@ impl Place {
                 }
             )
     }
+}
+
+/// What a SQLite file begins with.
+#[cfg(feature = "sqlite")]
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// SQLite itself takes a short file of something else for an empty database, and writes over it.
+#[cfg(feature = "sqlite")]
+fn refuse_what_is_no_database(path: &std::path::Path) -> Result<(), OpenError> {
+    use std::io::Read;
+
+    let mut begin = Vec::new();
+    match std::fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened
+            .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin))
+            .map_err(|error| OpenError::from_io(path, error))?,
+    };
+    // An empty file is what a process leaves that was killed while it made one.
+    if begin.is_empty() || begin == MAGIC {
+        return Ok(());
+    }
+    Err(OpenError::Corrupt {
+        path: path.to_owned(),
+        detail: "it does not begin as SQLite files do".to_owned(),
+    })
 }

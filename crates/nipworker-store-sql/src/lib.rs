@@ -20,14 +20,18 @@
 //! unnoticed until [`check`](nipworker_store::EventStore::check) reads it.
 //!
 //! ```
+//! # #[cfg(feature = "sqlite")] {
 //! use nipworker_store::EventStore;
 //! use nipworker_store_sql::{SqlOptions, SqlStore};
 //!
 //! let folder = tempfile::tempdir()?;
 //! let store = SqlStore::open_sqlite(folder.path().join("events.sqlite"), SqlOptions::default())?;
 //! assert_eq!(store.stats()?.events, 0);
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+#![cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 
 mod bridge;
 mod check;
@@ -44,6 +48,7 @@ mod schema;
 mod statement;
 mod store;
 mod text;
+mod transaction;
 mod vanish;
 mod write;
 

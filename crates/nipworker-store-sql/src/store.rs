@@ -2,7 +2,6 @@
 
 use std::{
     ops::ControlFlow,
-    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -29,6 +28,7 @@ use crate::{
     row::{COLUMNS, event_id, read},
     schema,
     statement::Statement,
+    transaction::Transaction,
     vanish,
     write::Writer,
 };
@@ -56,23 +56,34 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
+    #[cfg(feature = "sqlite")]
     /// Opens the SQLite database in the file `path`; a missing one is created, with its folders.
     ///
     /// # Errors
     /// [`OpenError`]; [`set_aside`](crate::set_aside) makes way for a fresh one where that is meant to
     /// help.
-    pub fn open_sqlite(path: impl AsRef<Path>, options: SqlOptions) -> Result<Self, OpenError> {
+    pub fn open_sqlite(
+        path: impl AsRef<std::path::Path>,
+        options: SqlOptions,
+    ) -> Result<Self, OpenError> {
         Self::open(&Place::sqlite(path.as_ref(), &options)?, options)
     }
 
+    #[cfg(feature = "postgres")]
     /// Opens the tables in the PostgreSQL database that `url` names
-    /// (`postgres://user:password@host:port/database`); missing tables are created, the database is not.
+    /// (`postgres://user@host:port/database`); missing tables are created, the database is not. Parameters
+    /// of the URL are those of PostgreSQL's own clients, `sslmode` and `options` among them. A `password`
+    /// counts before one in the URL.
     ///
     /// # Errors
     /// [`OpenError::Unreachable`] where the server does not answer or refuses, [`OpenError::Format`] for
     /// a URL or a database that cannot be used.
-    pub fn open_postgres(url: &str, options: SqlOptions) -> Result<Self, OpenError> {
-        Self::open(&Place::postgres(url)?, options)
+    pub fn open_postgres(
+        url: &str,
+        password: Option<&str>,
+        options: SqlOptions,
+    ) -> Result<Self, OpenError> {
+        Self::open(&Place::postgres(url, password)?, options)
     }
 
     fn open(place: &Place, options: SqlOptions) -> Result<Self, OpenError> {
@@ -96,10 +107,10 @@ impl SqlStore {
         let told = |error| told(self.dialect, during, error);
         self.bridge.wait(async {
             let begin = self.dialect.begin_read();
-            let mut transaction = self.pool.begin_with(begin).await.map_err(told)?;
-            let result = work(&mut transaction).await;
-            let ended = transaction.rollback().await.map_err(told);
-            result.and_then(|result| ended.map(|()| result))
+            let mut transaction = Transaction::begin(&self.pool, begin).await.map_err(told)?;
+            let result = work(transaction.connection()).await?;
+            transaction.release().await.map_err(told)?;
+            Ok(result)
         })
     }
 
@@ -115,22 +126,12 @@ impl SqlStore {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.bridge.wait(async {
             let begin = dialect.begin_write();
-            let mut transaction = self.pool.begin_with(begin).await.map_err(told)?;
-            let mut writer = Writer { connection: &mut transaction, dialect };
-            let result = async {
-                writer.lock().await?;
-                work(&mut writer).await
-            }
-            .await;
-            match result {
-                Ok(result) => transaction.commit().await.map(|()| result).map_err(told),
-                Err(error) => {
-                    // The error that counts is the first; what is not rolled back here is when the
-                    // connection is used again.
-                    transaction.rollback().await.ok();
-                    Err(error)
-                }
-            }
+            let mut transaction = Transaction::begin(&self.pool, begin).await.map_err(told)?;
+            let mut writer = Writer { connection: transaction.connection(), dialect };
+            writer.lock().await?;
+            let result = work(&mut writer).await?;
+            transaction.commit().await.map_err(told)?;
+            Ok(result)
         })
     }
 

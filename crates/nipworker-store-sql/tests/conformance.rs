@@ -18,6 +18,6 @@ mod postgres {
 
     nipworker_store::event_store_conformance!(|| -> Box<dyn EventStore> {
         let url = crate::place::fresh_schema();
-        Box::new(SqlStore::open_postgres(&url, SqlOptions::default()).unwrap())
+        Box::new(SqlStore::open_postgres(&url, None, SqlOptions::default()).unwrap())
     });
 }

@@ -104,6 +104,7 @@ impl OpenError {
             | io::ErrorKind::ReadOnlyFilesystem
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::IsADirectory
+            | io::ErrorKind::AlreadyExists
             | io::ErrorKind::NotFound => Self::Unwritable { path, source },
             _ => Self::Io { path, source },
         }

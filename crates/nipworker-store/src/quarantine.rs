@@ -5,6 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What a database may keep beside its file, under the file's name with one of these behind it. It
+/// belongs to that file and to no other.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// Names that are tried when the first is taken.
 const NAMES_TRIED_MAX: u32 = 1_000;
 
@@ -18,7 +22,8 @@ pub struct Quarantine {
 }
 
 /// Renames the file or folder at `path` to `….corrupt-<now>` beside it, so that a fresh store can take
-/// its place. Nothing is deleted and nothing overwritten. `now` is unix seconds.
+/// its place. What a database keeps beside its file (`-wal`, `-shm`, `-journal`) goes along. Nothing is
+/// deleted and nothing overwritten. `now` is unix seconds.
 ///
 /// Meant for an [`OpenError`](crate::OpenError) that
 /// [says so](crate::OpenError::may_be_set_aside).
@@ -38,6 +43,13 @@ pub fn set_aside(path: impl AsRef<Path>, now: i64) -> io::Result<Quarantine> {
         if to.symlink_metadata().is_ok() {
             continue;
         }
+        // First: a fresh file would take these for its own.
+        for companion in COMPANIONS {
+            match fs::rename(beside(&from, companion), beside(&to, companion)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         fs::rename(&from, &to)?;
         return Ok(Quarantine { from, to });
     }
@@ -45,4 +57,10 @@ pub fn set_aside(path: impl AsRef<Path>, now: i64) -> io::Result<Quarantine> {
         io::ErrorKind::AlreadyExists,
         format!("no free name to set {} aside under", from.display()),
     ))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

@@ -19,6 +19,10 @@ pub enum StoreBackend {
     /// A durable folder (needs the feature `sled`). For those who have one already: its page says what
     /// speaks against it.
     Sled,
+    /// A durable file that can be looked at with SQL (needs the feature `sqlite`).
+    Sqlite,
+    /// Tables in a PostgreSQL database (needs the feature `postgres`), which other clients may use too.
+    Postgres,
 }
 
 impl StoreBackend {
@@ -28,6 +32,8 @@ impl StoreBackend {
             Self::Memory => "memory",
             Self::Redb => "redb",
             Self::Sled => "sled",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
         }
     }
 }
@@ -41,12 +47,18 @@ pub const STORE_BYTES_MIN: u64 = 1024 * 1024;
 pub struct StoreConfig {
     /// Kind of store.
     pub backend: StoreBackend,
-    /// The store's file or folder; not used by `memory`. Empty means `events.` and the backend's
-    /// name.
+    /// The store's file or folder; not used by `memory` and `postgres`. Empty means `events.` and the
+    /// backend's name.
     pub path: PathBuf,
-    /// Memory that the backend may use as its cache, in bytes.
+    /// Address of the database, `postgres://user@host:port/database`; used by `postgres` only. It holds
+    /// no password.
+    pub url: String,
+    /// File that holds the password for `url`; empty where the server asks for none.
+    pub password_file: PathBuf,
+    /// Memory that the backend may use as its cache, in bytes. Not used by `postgres`.
     pub cache_bytes: usize,
-    /// Memory for events that were read lately, in bytes; 0 keeps none.
+    /// Memory for events that were read lately, in bytes; 0 keeps none. Not used by `sqlite` and
+    /// `postgres`.
     pub row_cache_bytes: usize,
     /// Most bytes of events and their index entries; 0 sets no limit. On its disk a backend needs more
     /// than that. Beyond it the oldest regular events go first, then addressable ones, replaceable ones
@@ -70,6 +82,8 @@ impl Default for StoreConfig {
         Self {
             backend: StoreBackend::default(),
             path: PathBuf::new(),
+            url: String::new(),
+            password_file: PathBuf::new(),
             cache_bytes: 16 * 1024 * 1024,
             row_cache_bytes: ROW_CACHE_BYTES_DEFAULT,
             max_bytes: 0,
@@ -92,6 +106,11 @@ impl StoreConfig {
     }
 
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        if self.backend == StoreBackend::Postgres {
+            if let Some(problem) = url_problem(&self.url) {
+                return Err(("url", problem.to_owned()));
+            }
+        }
         let most = nipworker_cache::READERS_MAX;
         if self.reader_threads > most {
             let problem = format!("{} is out of range, the most is {most}", self.reader_threads);
@@ -112,5 +131,57 @@ impl StoreConfig {
             0 => nipworker_cache::readers_default(),
             threads => threads,
         }
+    }
+}
+
+/// What is wrong with the address of a database. Whether anybody answers there is found out later.
+fn url_problem(url: &str) -> Option<&'static str> {
+    let Some(rest) = ["postgres://", "postgresql://"].iter().find_map(|it| url.strip_prefix(it))
+    else {
+        return Some("is no address like postgres://user@host:port/database");
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let holds_a_password = user.contains(':')
+        || rest.split_once('?').is_some_and(|(_, query)| {
+            query.split('&').any(|parameter| parameter.starts_with("password="))
+        });
+    holds_a_password
+        .then_some("holds a password: put that into a file, and name it by password_file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_database_is_one_and_holds_no_password() {
+        let problem = |url: &str| {
+            let store = StoreConfig {
+                backend: StoreBackend::Postgres,
+                url: url.to_owned(),
+                ..StoreConfig::default()
+            };
+            store.validate().err().map(|(key, problem)| format!("{key} {problem}"))
+        };
+        for url in [
+            "postgres://host/events",
+            "postgresql://nip@host:5433/events?sslmode=require",
+            "postgres://nip@/events?host=%2Frun%2Fpostgresql",
+        ] {
+            assert_eq!(problem(url), None, "{url}");
+        }
+        for url in ["", "host/events", "mysql://host/events"] {
+            assert!(problem(url).unwrap().starts_with("url is no address"), "{url}");
+        }
+        for url in [
+            "postgres://nip:secret@host/events",
+            "postgres://nip:se@cret@host/events",
+            "postgres://host/events?user=nip&password=secret",
+        ] {
+            assert!(problem(url).unwrap().starts_with("url holds a password"), "{url}");
+        }
+        // Nobody looks at it where it is not used.
+        assert_eq!(StoreConfig::default().validate(), Ok(()));
     }
 }

@@ -84,12 +84,14 @@ fn open(args: &StoreArgs) -> Result<Arc<dyn EventStore>, Failure> {
     config.set_aside_damaged = false;
     // Nor does it make room in one.
     config.max_bytes = 0;
-    let file = config.path.display();
-    match config.path.try_exists() {
-        Ok(true) => {}
-        Ok(false) => return Err(Failure::because(format_args!("{file}: no such store"))),
-        Err(error) => {
-            return Err(Failure::because(format_args!("{file}: cannot be read: {error}")));
+    if config.backend != StoreBackend::Postgres {
+        let file = config.path.display();
+        match config.path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(Failure::because(format_args!("{file}: no such store"))),
+            Err(error) => {
+                return Err(Failure::because(format_args!("{file}: cannot be read: {error}")));
+            }
         }
     }
     open_store(&config).map_err(Failure::because)

@@ -27,13 +27,13 @@ pub(crate) fn server() -> String {
     )
 }
 
-/// Executes a statement on the test server.
+/// Executes a statement in a database.
 #[allow(dead_code, reason = "not every test needs both databases")]
-pub(crate) fn execute(sql: String) {
+pub(crate) fn execute_at(url: &str, sql: String) {
     sqlx::any::install_default_drivers();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut connection = AnyConnection::connect(&server()).await.unwrap();
+        let mut connection = AnyConnection::connect(url).await.unwrap();
         connection.execute(AssertSqlSafe(sql)).await.unwrap();
         connection.close().await.unwrap();
     });
@@ -42,7 +42,7 @@ pub(crate) fn execute(sql: String) {
 /// The address of a schema, which is made unless it is there.
 #[allow(dead_code, reason = "not every test needs both databases")]
 pub(crate) fn schema(name: &str) -> String {
-    execute(format!("CREATE SCHEMA IF NOT EXISTS {name}"));
+    execute_at(&server(), format!("CREATE SCHEMA IF NOT EXISTS {name}"));
     format!("{}?options[search_path]={name}", server())
 }
 
