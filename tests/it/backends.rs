@@ -9,16 +9,33 @@ use nipworker_core::{
     protocol::{Event, EventId, Filter, Tag},
 };
 use nipworker_tests::{
+    database::fresh_schema,
     events::{Author, now},
     place::real_event_lines,
 };
 
-const ON_DISK: [StoreBackend; 2] = [StoreBackend::Redb, StoreBackend::Sled];
+/// One process at a time.
+const EMBEDDED: [StoreBackend; 2] = [StoreBackend::Redb, StoreBackend::Sled];
+/// Several processes at a time.
+const SHARED: [StoreBackend; 2] = [StoreBackend::Sqlite, StoreBackend::Postgres];
+const IN_FILES: [StoreBackend; 3] = [StoreBackend::Redb, StoreBackend::Sled, StoreBackend::Sqlite];
+const DURABLE: [StoreBackend; 4] =
+    [StoreBackend::Redb, StoreBackend::Sled, StoreBackend::Sqlite, StoreBackend::Postgres];
+const ALL: [StoreBackend; 5] = [
+    StoreBackend::Memory,
+    StoreBackend::Redb,
+    StoreBackend::Sled,
+    StoreBackend::Sqlite,
+    StoreBackend::Postgres,
+];
 const OWN_URL: &str = "wss://here.example.com";
 
 fn store(backend: StoreBackend, folder: &Path) -> StoreConfig {
     let mut store = StoreConfig { backend, ..StoreConfig::default() };
     store.path = folder.join(store.place());
+    if backend == StoreBackend::Postgres {
+        store.url = fresh_schema();
+    }
     store
 }
 
@@ -40,7 +57,7 @@ async fn ids(client: &NostrClient, filter: Filter) -> Vec<EventId> {
 
 #[tokio::test]
 async fn what_was_imported_is_there_after_a_restart_in_the_same_order() {
-    for backend in ON_DISK {
+    for backend in DURABLE {
         let folder = tempfile::tempdir().unwrap();
         let store = store(backend, folder.path());
         let first = client(&store).await;
@@ -59,7 +76,7 @@ async fn what_was_imported_is_there_after_a_restart_in_the_same_order() {
 
 #[tokio::test]
 async fn a_second_client_on_one_store_is_refused_and_the_first_goes_on() {
-    for backend in ON_DISK {
+    for backend in EMBEDDED {
         let folder = tempfile::tempdir().unwrap();
         let store = store(backend, folder.path());
         let first = client(&store).await;
@@ -74,6 +91,52 @@ async fn a_second_client_on_one_store_is_refused_and_the_first_goes_on() {
         first.import(vec![note.to_json()]).await.unwrap();
         assert_eq!(ids(&first, Filter::new()).await, [note.id], "{backend:?}");
         first.close().await;
+    }
+}
+
+#[tokio::test]
+async fn clients_on_one_database_see_what_the_others_put() {
+    for backend in SHARED {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(backend, folder.path());
+        let (first, second) = (client(&store).await, client(&store).await);
+        let author = Author::new();
+        let (one, other) = (author.note("one"), author.note("other"));
+        first.import(vec![one.to_json()]).await.unwrap();
+        let outcomes = second.import(vec![one.to_json(), other.to_json()]).await.unwrap();
+        let outcomes: Vec<_> = outcomes.iter().map(|outcome| &outcome.status).collect();
+        assert_eq!(outcomes, [&PutStatus::Duplicate, &PutStatus::Stored], "{backend:?}");
+        assert_eq!(ids(&first, Filter::new()).await.len(), 2, "{backend:?}");
+        // A request to delete that one takes is one for the other.
+        let deletion = author.event(5, vec![Tag::new(["e", &one.id.to_hex()])], "", now());
+        second.import(vec![deletion.to_json()]).await.unwrap();
+        let notes = ids(&first, Filter::new().kinds([1])).await;
+        assert_eq!(notes, [other.id], "{backend:?}");
+        first.close().await;
+        second.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_store_takes_its_password_from_a_file_and_a_missing_server_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(StoreBackend::Postgres, folder.path());
+    store.password_file = folder.path().join("password");
+    let config = || ClientConfig { store: store.clone(), ..ClientConfig::default() };
+    match NostrClient::new(config()).await {
+        Err(StartError::Config { key, .. }) => assert_eq!(key, "store.password_file"),
+        other => panic!("{other:?}"),
+    }
+    fs::write(&store.password_file, "not asked for\n").unwrap();
+    NostrClient::new(config()).await.unwrap().close().await;
+    store.url = "postgres://nip@127.0.0.1:1/events".to_owned();
+    let config = ClientConfig { store: store.clone(), ..ClientConfig::default() };
+    match NostrClient::new(config).await {
+        Err(StartError::Store(reason)) => {
+            assert!(reason.contains("postgres://nip@127.0.0.1:1/events"), "{reason}");
+            assert!(!reason.contains("not asked for"), "{reason}");
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -102,7 +165,7 @@ fn set_aside_of(backend: StoreBackend, folder: &Path) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_damaged_store_is_set_aside_or_refused_as_configured() {
-    for backend in ON_DISK {
+    for backend in IN_FILES {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(backend, folder.path());
         let first = client(&store).await;
@@ -135,7 +198,7 @@ fn request_to_vanish(author: &Author, relay: &str) -> Event {
 
 #[tokio::test]
 async fn a_request_to_vanish_is_carried_out_where_it_names_this_store() {
-    for backend in [StoreBackend::Memory, StoreBackend::Redb, StoreBackend::Sled] {
+    for backend in ALL {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(backend, folder.path());
         store.own_urls = vec![OWN_URL.parse().unwrap()];
@@ -159,7 +222,7 @@ async fn a_request_to_vanish_is_carried_out_where_it_names_this_store() {
 
 #[tokio::test]
 async fn a_store_with_a_size_limit_keeps_it_and_says_what_made_room() {
-    for backend in [StoreBackend::Memory, StoreBackend::Redb, StoreBackend::Sled] {
+    for backend in ALL {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(backend, folder.path());
         let (pinned, other) = (Author::new(), Author::new());

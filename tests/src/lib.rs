@@ -8,6 +8,7 @@
 pub mod cable;
 pub mod cost;
 pub mod daemon;
+pub mod database;
 pub mod events;
 pub mod http;
 pub mod naive;

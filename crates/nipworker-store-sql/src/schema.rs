@@ -45,6 +45,19 @@ pub(crate) async fn prepare(
         .map_err(|error| not_migrated(dialect, path, error))
 }
 
+/// Makes the schema that a connection's `search_path` names first, where that is not there.
+const MAKE_SCHEMA: &str = r#"DO $$
+DECLARE
+    name text := trim(both '" ' from split_part(current_setting('search_path'), ',', 1));
+BEGIN
+    IF current_schema() IS NULL AND name NOT IN ('', '$user') THEN
+        EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', name);
+    END IF;
+EXCEPTION
+    -- Somebody else made it in the meantime.
+    WHEN unique_violation OR duplicate_schema THEN NULL;
+END $$"#;
+
 /// Leaves a database of something else alone.
 pub(crate) async fn refuse_what_is_not_ours(
     dialect: Dialect,
@@ -82,6 +95,7 @@ async fn holds_something_else(
             Ok((others > 0).then(|| "it holds other tables".to_owned()))
         }
         Dialect::Postgres => {
+            connection.execute(MAKE_SCHEMA).await?;
             let is_utf8 = number(
                 connection,
                 "SELECT (current_setting('server_encoding') = 'UTF8')::int::bigint",

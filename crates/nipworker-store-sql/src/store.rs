@@ -71,7 +71,7 @@ impl SqlStore {
 
     #[cfg(feature = "postgres")]
     /// Opens the tables in the PostgreSQL database that `url` names
-    /// (`postgres://user@host:port/database`); missing tables are created, the database is not. Parameters
+    /// (`postgres://user@host:port/database`); missing tables are created, and the schema that `search_path` names; the database is not. Parameters
     /// of the URL are those of PostgreSQL's own clients, `sslmode` and `options` among them. A `password`
     /// counts before one in the URL.
     ///

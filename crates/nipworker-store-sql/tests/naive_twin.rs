@@ -22,9 +22,7 @@ fn cases() -> std::ops::Range<u64> {
 #[test]
 fn sqlite_agrees_with_the_naive_twin_on_random_histories() {
     agree_with_the_naive_store(
-        &|| -> Box<dyn EventStore> {
-            Box::new(InFolder::new(|path| place::sqlite(path).unwrap()))
-        },
+        &|| -> Box<dyn EventStore> { Box::new(InFolder::new(|path| place::sqlite(path).unwrap())) },
         cases(),
     );
 }

@@ -274,6 +274,8 @@ fn a_server_that_does_not_answer_or_refuses_is_named_without_its_password() {
 #[test]
 fn tables_of_others_in_a_postgres_schema_are_left_alone() {
     let schema = place::fresh_schema();
+    let name = schema.rsplit_once("%3D").unwrap().1;
+    place::execute_at(&schema, format!("CREATE SCHEMA {name}"));
     place::execute_at(&schema, "CREATE TABLE events (x INTEGER)".to_owned());
     let error = SqlStore::open_postgres(&schema, None, SqlOptions::default()).err().unwrap();
     assert!(matches!(error, OpenError::Format { .. }), "{error:?}");

@@ -39,17 +39,10 @@ pub(crate) fn execute_at(url: &str, sql: String) {
     });
 }
 
-/// The address of a schema, which is made unless it is there.
-#[allow(dead_code, reason = "not every test needs both databases")]
-pub(crate) fn schema(name: &str) -> String {
-    execute_at(&server(), format!("CREATE SCHEMA IF NOT EXISTS {name}"));
-    format!("{}?options[search_path]={name}", server())
-}
-
-/// The address of a schema that nobody else uses.
+/// The address of a schema that nobody else uses. It is made when the store is.
 #[allow(dead_code, reason = "not every test needs both databases")]
 pub(crate) fn fresh_schema() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    schema(&format!("test_{}_{number}", std::process::id()))
+    format!("{}?options=-c%20search_path%3Dtest_{}_{number}", server(), std::process::id())
 }
