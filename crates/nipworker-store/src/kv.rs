@@ -152,6 +152,14 @@ impl WriteBatch {
         self.changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
+    /// The changes to keys that begin with `first`, in their order.
+    pub(crate) fn starting_with(&self, first: u8) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.changes
+            .range(vec![first]..)
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
+            .take_while(move |(key, _)| key.first() == Some(&first))
+    }
+
     /// Number of keys that are changed.
     pub fn len(&self) -> usize {
         self.changes.len()

@@ -53,7 +53,10 @@ mod size_limit;
 pub mod conformance;
 
 pub use cursor_memo::CursorMemo;
-pub use engine::{KvStore, MERGED_CURSORS_MAX, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION, bytes_of};
+pub use engine::{
+    KvStore, MERGED_CURSORS_MAX, RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION,
+    bytes_of,
+};
 pub use error::StoreError;
 pub use event_store::{
     CHECK_PROBLEMS_KEPT, CheckReport, EventStore, PAGE_BYTES_DEFAULT, PAGE_EVENTS_MAX, Page,

@@ -44,6 +44,15 @@ impl<'f> Matcher<'f> {
         self.kinds.as_ref().is_none_or(|kinds| kinds.binary_search(&kind).is_ok())
     }
 
+    /// Whether events of this author may answer.
+    pub(super) fn allows_author(&self, author: &PublicKey) -> bool {
+        match (&self.authors, &self.filter.authors) {
+            (Some(authors), _) => authors.contains(author),
+            (None, Some(authors)) => authors.contains(author),
+            (None, None) => true,
+        }
+    }
+
     pub(super) fn matches(&self, event: &EventView<'_>) -> bool {
         self.authors.as_ref().is_none_or(|authors| authors.contains(&event.pubkey()))
             && self.allows(event.kind())

@@ -22,6 +22,7 @@ use super::{
     evict::{self, Barren, Round},
     ids, keys, migrate,
     put::{Changes, number, position_of},
+    recent::{Miss, Recent},
     row::read_row,
     row_cache::RowCache,
     vanish,
@@ -33,6 +34,9 @@ pub const SCHEMA_VERSION: u32 = 2;
 
 /// Bytes of events that were read lately and are kept in memory, unless told otherwise.
 pub const ROW_CACHE_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// Bytes of the newest events that are kept in memory, unless told otherwise.
+pub const RECENT_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 
 /// Events that one commit of a longer removal removes at most.
 const EVENTS_PER_COMMIT: usize = 1_000;
@@ -46,6 +50,7 @@ type Turn<'s> = MutexGuard<'s, Barren>;
 pub struct KvStore {
     kv: Arc<dyn OrderedKv>,
     rows: RowCache,
+    recent: Recent,
     /// The addresses by which requests to vanish mean this store.
     own_urls: Vec<String>,
     limit: Option<SizeLimit>,
@@ -96,6 +101,7 @@ impl KvStore {
         let store = Self {
             kv,
             rows: RowCache::new(ROW_CACHE_BYTES_DEFAULT),
+            recent: Recent::new(RECENT_BYTES_DEFAULT),
             own_urls: Vec::new(),
             limit: None,
             evicted: AtomicU64::new(0),
@@ -113,6 +119,12 @@ impl KvStore {
     /// [`ROW_CACHE_BYTES_DEFAULT`]; zero keeps none.
     pub fn with_row_cache_bytes(self, bytes: usize) -> Self {
         Self { rows: RowCache::new(bytes), ..self }
+    }
+
+    /// Keeps `bytes` of the newest events in memory, instead of [`RECENT_BYTES_DEFAULT`]; zero keeps
+    /// none. Questions about them that name no ids and no tags are answered without the database.
+    pub fn with_recent_bytes(self, bytes: usize) -> Self {
+        Self { recent: Recent::new(bytes), ..self }
     }
 
     /// Names the addresses (`wss://…`) by which requests to vanish (NIP-62) mean this store. Those
@@ -201,7 +213,20 @@ impl KvStore {
 
     fn commit(&self, changes: Changes<'_>) -> Result<(), KvError> {
         let batch = changes.into_batch();
-        if batch.is_empty() { Ok(()) } else { self.kv.commit(&batch) }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match self.kv.commit(&batch) {
+            Ok(()) => {
+                self.recent.apply(&batch);
+                Ok(())
+            }
+            Err(error) => {
+                // It may have been applied all the same.
+                self.recent.forget();
+                Err(error)
+            }
+        }
     }
 
     /// Positions of events that have expired, the longest expired first, at most `max`.
@@ -271,9 +296,15 @@ impl EventStore for KvStore {
         request: &PageRequest,
         now: i64,
     ) -> Result<Page, StoreError> {
+        let max_events = request.max_events.clamp(1, PAGE_EVENTS_MAX);
+        // Before the snapshot, which is not older then.
+        let version = match self.recent.page(filters, request, max_events, now) {
+            Ok(page) => return Ok(page),
+            Err(Miss::NotHere) => self.recent.version(),
+            Err(Miss::Never) => None,
+        };
         let snapshot = self.kv.snapshot()?;
         let source = Source { snapshot: &*snapshot, cache: &self.rows };
-        let max_events = request.max_events.clamp(1, PAGE_EVENTS_MAX);
         let after = request.after.as_ref().map(|cursor| cursor.after);
         let matched = match &request.after {
             None => Vec::new(),
@@ -302,6 +333,11 @@ impl EventStore for KvStore {
         })?;
         let next =
             last.filter(|_| !walk.is_done()).map(|after| Cursor { after, matched: walk.matched() });
+        drop(walk);
+        if let Some(version) = version {
+            // What cannot be read is told to those who ask for it.
+            self.recent.load(&*snapshot, version).ok();
+        }
         Ok(Page { events, next })
     }
 
