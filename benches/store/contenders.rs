@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nipworker_protocol::{Event, Filter, PackedEvent, Verified};
 use nipworker_store::{EventStore, KvStore, MemoryKv, PageRequest};
 use nipworker_store_redb::{CACHE_BYTES_DEFAULT, RedbOptions, open_store};
+use nipworker_store_sql::{SqlOptions, SqlStore};
 use nostr_database::NostrDatabase;
 use nostr_lmdb::NostrLmdb;
 use nostr_sqlite::prelude::NostrSqlite;
@@ -62,14 +63,20 @@ pub(crate) trait Contender {
 pub(crate) fn all(folder: &Path, options: &Options) -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = Vec::new();
     if options.wants("memory") {
-        let store = KvStore::open(MemoryKv::new()).unwrap();
+        let store = Box::new(KvStore::open(MemoryKv::new()).unwrap());
         all.push(Box::new(Ours { name: "memory", store, folder: None }));
     }
     if options.wants("redb") {
         let folder = fresh(folder, "redb");
         let cache = RedbOptions { cache_bytes: options.cache_mib * 1024 * 1024 };
-        let store = open_store(folder.join("events.redb"), cache).unwrap();
+        let store = Box::new(open_store(folder.join("events.redb"), cache).unwrap());
         all.push(Box::new(Ours { name: "redb", store, folder: Some(folder) }));
+    }
+    if options.wants("sql") {
+        let folder = fresh(folder, "sql");
+        let file = folder.join("events.sqlite");
+        let store = Box::new(SqlStore::open_sqlite(file, SqlOptions::default()).unwrap());
+        all.push(Box::new(Ours { name: "sql", store, folder: Some(folder) }));
     }
     if options.wants("lmdb") {
         let folder = fresh(folder, "lmdb");
@@ -89,7 +96,7 @@ pub(crate) fn all(folder: &Path, options: &Options) -> Vec<Box<dyn Contender>> {
             folder,
         }));
     }
-    assert!(!all.is_empty(), "contenders are memory, redb, lmdb and sqlite");
+    assert!(!all.is_empty(), "contenders are memory, redb, sql, lmdb and sqlite");
     all
 }
 
@@ -103,10 +110,10 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-/// A [`KvStore`], asked as the cache worker asks it.
+/// A store of ours, asked as the cache worker asks it.
 struct Ours {
     name: &'static str,
-    store: KvStore,
+    store: Box<dyn EventStore>,
     folder: Option<PathBuf>,
 }
 

@@ -10,6 +10,7 @@
 //! * wall: includes their way to that thread and back, which the row `nothing` shows alone.
 //!
 //! 10,000 events unless told otherwise: `-- 100k`, `-- 1m`. `-- --quick` shows that it works.
+//! `sql` is our own store in a SQLite file, `sqlite` the one of `nostr-sqlite`.
 //! `-- --only redb,lmdb` and `-- --rows feed` leave others out, `-- --cache-mib 256` gives redb
 //! another cache, `-- --spin 10` repeats each row for ten seconds, for a profiler.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]

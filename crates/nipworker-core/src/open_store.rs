@@ -27,7 +27,10 @@ pub fn open_store(config: &StoreConfig) -> Opened {
 
 /// What the configuration says of every store of this family.
 fn key_value(config: &StoreConfig, store: KvStore) -> Opened {
-    let store = store.with_row_cache_bytes(config.row_cache_bytes).with_own_urls(own_urls(config));
+    let store = store
+        .with_row_cache_bytes(config.row_cache_bytes)
+        .with_recent_bytes(config.recent_bytes)
+        .with_own_urls(own_urls(config));
     Ok(Arc::new(match size_limit(config) {
         Some(limit) => store.with_size_limit(limit).map_err(told)?,
         None => store,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nipworker_protocol::{PublicKey, RelayUrl};
-use nipworker_store::ROW_CACHE_BYTES_DEFAULT;
+use nipworker_store::{RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT};
 use serde::{Deserialize, Serialize};
 
 /// Kinds of store.
@@ -60,6 +60,9 @@ pub struct StoreConfig {
     /// Memory for events that were read lately, in bytes; 0 keeps none. Not used by `sqlite` and
     /// `postgres`.
     pub row_cache_bytes: usize,
+    /// Memory for the newest events, in bytes; 0 keeps none. Feeds, timelines and windows of time that
+    /// lie within them are answered without the database. Not used by `sqlite` and `postgres`.
+    pub recent_bytes: usize,
     /// Most bytes of events and their index entries; 0 sets no limit. On its disk a backend needs more
     /// than that. Beyond it the oldest regular events go first, then addressable ones, replaceable ones
     /// last.
@@ -86,6 +89,7 @@ impl Default for StoreConfig {
             password_file: PathBuf::new(),
             cache_bytes: 16 * 1024 * 1024,
             row_cache_bytes: ROW_CACHE_BYTES_DEFAULT,
+            recent_bytes: RECENT_BYTES_DEFAULT,
             max_bytes: 0,
             pinned_authors: Vec::new(),
             reader_threads: 0,

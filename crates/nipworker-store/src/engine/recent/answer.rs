@@ -41,7 +41,7 @@ impl Recent {
         let mut lanes = Vec::with_capacity(filters.len());
         for (index, filter) in filters.iter().enumerate() {
             let matched = matched.get(index).copied().unwrap_or(0);
-            lanes.push(Lane::begin(&inner, filter, after, matched, now).ok_or(Miss::Never)?);
+            lanes.push(Lane::begin(&inner, filter, after, matched, max_events, now)?);
         }
         let mut events = Vec::with_capacity(expected(filters, max_events));
         let mut bytes = 0;

@@ -2,14 +2,11 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use nipworker_protocol::{Filter, PublicKey};
+use nipworker_protocol::Filter;
 
 use crate::Position;
 
-use super::{
-    super::matcher::Matcher,
-    {Entry, Floor, Inner, List},
-};
+use super::{super::matcher::Matcher, Entry, Floor, Inner, List, Miss};
 
 /// Lists that one filter merges at most; a filter that would need more is answered by looking at all
 /// entries of its kinds, or at all.
@@ -64,17 +61,20 @@ pub(super) struct Lane<'r> {
 }
 
 impl<'r> Lane<'r> {
-    /// Begins behind `after`, where `matched` events had answered; `None` for a filter that is not
-    /// answered from here.
+    /// Begins behind `after`, where `matched` events had answered, for a page of `max_events` at most.
+    ///
+    /// # Errors
+    /// Why the filter is not answered from here.
     pub(super) fn begin(
         inner: &'r Inner,
         filter: &'r Filter,
         after: Option<Position>,
         matched: u64,
+        max_events: usize,
         now: i64,
-    ) -> Option<Self> {
+    ) -> Result<Self, Miss> {
         if filter.ids.is_some() || !filter.tags.is_empty() || filter.search.is_some() {
-            return None;
+            return Err(Miss::Never);
         }
         let limit = filter.limit.map_or(u64::MAX, |limit| limit as u64);
         let left = limit.saturating_sub(matched);
@@ -90,27 +90,25 @@ impl<'r> Lane<'r> {
             };
             Source { list, left }
         };
-        let (sources, compares) = match lists(inner, filter) {
-            Lists::All => (Sources::One(begin(&inner.all)), true),
-            Lists::Of { mut lists, compares } => match lists.pop() {
-                Some(only) if lists.is_empty() => (Sources::One(begin(only)), compares),
-                last => {
-                    lists.extend(last);
-                    let mut sources: Vec<_> = lists.into_iter().map(begin).collect();
-                    let heads = sources
-                        .iter_mut()
-                        .enumerate()
-                        .filter_map(|(number, source)| Some((source.next()?.position, number)))
-                        .map(Reverse)
-                        .collect();
-                    (Sources::Several { sources, heads }, compares)
-                }
-            },
+        let lists = Lists::of(inner, filter);
+        let can_suffice = lists.len() as u64 >= left.min(max_events as u64);
+        let sources = match &lists.lists[..] {
+            [only] => Sources::One(begin(only)),
+            several => {
+                let mut sources: Vec<_> = several.iter().copied().map(begin).collect();
+                let heads = sources
+                    .iter_mut()
+                    .enumerate()
+                    .filter_map(|(number, source)| Some((source.next()?.position, number)))
+                    .map(Reverse)
+                    .collect();
+                Sources::Several { sources, heads }
+            }
         };
         let mut lane = Self {
             sources,
             matcher: Matcher::new(filter),
-            compares,
+            compares: lists.compares,
             since: filter.since,
             floor: inner.floor,
             now,
@@ -118,8 +116,12 @@ impl<'r> Lane<'r> {
             matched,
             head: Head::Done,
         };
+        if !can_suffice && !lane.is_whole() {
+            // It would end so, after a look at every entry.
+            return Err(Miss::NotHere);
+        }
         lane.find();
-        Some(lane)
+        Ok(lane)
     }
 
     /// Counts the head as an answer and goes on.
@@ -135,12 +137,7 @@ impl<'r> Lane<'r> {
                 break Head::Done;
             }
             let Some(entry) = self.sources.next() else {
-                let is_whole = match (self.floor, self.since) {
-                    (Floor::None, _) => true,
-                    (Floor::At(floor), Some(since)) => since > floor.created_at,
-                    _ => false,
-                };
-                break if is_whole { Head::Done } else { Head::Elsewhere };
+                break if self.is_whole() { Head::Done } else { Head::Elsewhere };
             };
             if self.since.is_some_and(|since| entry.position.created_at < since) {
                 break Head::Done;
@@ -150,6 +147,15 @@ impl<'r> Lane<'r> {
                 break Head::Entry(entry);
             }
         };
+    }
+
+    /// Whether whatever answers is here.
+    fn is_whole(&self) -> bool {
+        match (self.floor, self.since) {
+            (Floor::None, _) => true,
+            (Floor::At(floor), Some(since)) => since > floor.created_at,
+            _ => false,
+        }
     }
 
     fn is_by_whom_it_should(&self, entry: &Entry) -> bool {
@@ -176,32 +182,44 @@ impl<'r> Sources<'r> {
     }
 }
 
-enum Lists<'r> {
-    All,
-    Of {
-        lists: Vec<&'r List>,
-        /// Whether authors are still to be compared.
-        compares: bool,
-    },
+/// Where the answers of a filter are.
+struct Lists<'r> {
+    lists: Vec<&'r List>,
+    /// Whether authors are still to be compared.
+    compares: bool,
 }
 
-/// Where the answers of `filter` are among few others.
-fn lists<'r>(inner: &'r Inner, filter: &Filter) -> Lists<'r> {
-    match (&filter.authors, &filter.kinds) {
-        (Some(authors), _) if authors.len() <= MERGED_MAX => {
-            let mut authors: Vec<&PublicKey> = authors.iter().collect();
-            authors.sort_unstable();
-            authors.dedup();
+impl<'r> Lists<'r> {
+    /// Those with the fewest entries that hold all answers.
+    fn of(inner: &'r Inner, filter: &Filter) -> Self {
+        let mut best = Self { lists: vec![&inner.all], compares: filter.authors.is_some() };
+        let mut offer = |lists: Vec<&'r List>, compares| {
+            let offered = Self { lists, compares };
+            if offered.len() < best.len() {
+                best = offered;
+            }
+        };
+        if let Some(authors) = few(filter.authors.as_deref()) {
             let lists = authors.into_iter().filter_map(|author| inner.by_author.get(author));
-            Lists::Of { lists: lists.collect(), compares: false }
+            offer(lists.collect(), false);
         }
-        (authors, Some(kinds)) if kinds.len() <= MERGED_MAX => {
-            let mut kinds = kinds.clone();
-            kinds.sort_unstable();
-            kinds.dedup();
-            let lists = kinds.iter().filter_map(|kind| inner.by_kind.get(kind));
-            Lists::Of { lists: lists.collect(), compares: authors.is_some() }
+        if let Some(kinds) = few(filter.kinds.as_deref()) {
+            let lists = kinds.into_iter().filter_map(|kind| inner.by_kind.get(kind));
+            offer(lists.collect(), filter.authors.is_some());
         }
-        _ => Lists::All,
+        best
     }
+
+    /// Entries of all together.
+    fn len(&self) -> usize {
+        self.lists.iter().map(|list| list.len()).sum()
+    }
+}
+
+/// Each value once, where these are not too many to merge their lists.
+fn few<T: Ord>(values: Option<&[T]>) -> Option<Vec<&T>> {
+    let mut values: Vec<&T> = values.filter(|it| it.len() <= MERGED_MAX)?.iter().collect();
+    values.sort_unstable();
+    values.dedup();
+    Some(values)
 }
