@@ -54,8 +54,8 @@ pub mod conformance;
 
 pub use cursor_memo::CursorMemo;
 pub use engine::{
-    KvStore, MERGED_CURSORS_MAX, RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION,
-    bytes_of,
+    KEPT_EVENTS_MAX, KvStore, MERGED_CURSORS_MAX, RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT,
+    SCHEMA_VERSION, bytes_of,
 };
 pub use error::StoreError;
 pub use event_store::{

@@ -2,7 +2,7 @@
 //!
 //! `keys` says how things are laid out, `facts` what an index entry says of its event, `row` how a
 //! stored event is read, `row_cache` remembers what was read, `recent` holds the newest
-//! events in memory. `put` gathers the changes of a batch,
+//! events in memory, `kept` the positions for some filters. `put` gathers the changes of a batch,
 //! which [`rules`](crate::rules) decide on, `vanish` removes what is to go by NIP-62, `evict` makes room. `plan` picks an index for a filter, `stream` reads indexes in the order
 //! of answers, `walk` merges the filters of a query, `ids` leaves the events out. `check` compares
 //! indexes with events, `migrate` brings older stores up to date.
@@ -11,6 +11,7 @@ mod check;
 mod evict;
 mod facts;
 mod ids;
+mod kept;
 mod keys;
 mod matcher;
 mod migrate;
@@ -24,6 +25,7 @@ mod stream;
 mod vanish;
 mod walk;
 
+pub use kept::KEPT_EVENTS_MAX;
 pub use keys::bytes_of;
 pub use plan::MERGED_CURSORS_MAX;
 pub use store::{KvStore, RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION};

@@ -20,7 +20,9 @@ use crate::{
 use super::{
     check,
     evict::{self, Barren, Round},
-    ids, keys, migrate,
+    ids,
+    kept::KeptSets,
+    keys, migrate,
     put::{Changes, number, position_of},
     recent::{Miss, Recent},
     row::read_row,
@@ -51,6 +53,7 @@ pub struct KvStore {
     kv: Arc<dyn OrderedKv>,
     rows: RowCache,
     recent: Recent,
+    kept: KeptSets,
     /// The addresses by which requests to vanish mean this store.
     own_urls: Vec<String>,
     limit: Option<SizeLimit>,
@@ -102,6 +105,7 @@ impl KvStore {
             kv,
             rows: RowCache::new(ROW_CACHE_BYTES_DEFAULT),
             recent: Recent::new(RECENT_BYTES_DEFAULT),
+            kept: KeptSets::default(),
             own_urls: Vec::new(),
             limit: None,
             evicted: AtomicU64::new(0),
@@ -125,6 +129,26 @@ impl KvStore {
     /// none. Questions about them that name no ids and no tags are answered without the database.
     pub fn with_recent_bytes(self, bytes: usize) -> Self {
         Self { recent: Recent::new(bytes), ..self }
+    }
+
+    /// Keeps the ids and times of what answers each of `filters` in memory, so that
+    /// [`EventStore::ids`] for one of them, or for a part of one in time, asks no index. Reads all of them
+    /// once before it returns. Limits play no part.
+    ///
+    /// # Errors
+    /// [`StoreError::Kv`], [`StoreError::Damaged`], [`StoreError::SearchUnsupported`].
+    pub fn with_kept_sets(self, filters: Vec<Filter>) -> Result<Self, StoreError> {
+        let kept = {
+            let _turn = self.writing();
+            KeptSets::load(filters, &*self.kv.snapshot()?, &self.rows)?
+        };
+        Ok(Self { kept, ..self })
+    }
+
+    /// Reads kept sets again after a commit of which it is not known whether it was done.
+    fn reload_kept(&self) -> Result<(), StoreError> {
+        let _turn = self.writing();
+        self.kept.reload(&*self.kv.snapshot()?, &self.rows)
     }
 
     /// Names the addresses (`wss://…`) by which requests to vanish (NIP-62) mean this store. Those
@@ -219,11 +243,13 @@ impl KvStore {
         match self.kv.commit(&batch) {
             Ok(()) => {
                 self.recent.apply(&batch);
+                self.kept.apply(&batch);
                 Ok(())
             }
             Err(error) => {
                 // It may have been applied all the same.
                 self.recent.forget();
+                self.kept.forget();
                 Err(error)
             }
         }
@@ -353,6 +379,14 @@ impl EventStore for KvStore {
     }
 
     fn ids(&self, filters: &[Filter], max: usize, now: i64) -> Result<Vec<Position>, StoreError> {
+        if let [filter] = filters {
+            if self.kept.is_outdated(filter) {
+                self.reload_kept()?;
+            }
+            if let Some(ids) = self.kept.ids(filter, max, now) {
+                return Ok(ids);
+            }
+        }
         let snapshot = self.kv.snapshot()?;
         let source = Source { snapshot: &*snapshot, cache: &self.rows };
         ids::ids(source, filters, max, now)
@@ -459,5 +493,18 @@ impl EventStore for KvStore {
 
     fn compact(&self) -> Result<(), StoreError> {
         Ok(self.kv.compact()?)
+    }
+}
+
+#[cfg(test)]
+impl KvStore {
+    /// Whether a kept set answers for `filter`.
+    pub(super) fn kept_answers(&self, filter: &Filter, now: i64) -> bool {
+        self.kept.ids(filter, 1, now).is_some()
+    }
+
+    /// As after a commit of unknown outcome.
+    pub(super) fn forget_for_tests(&self) {
+        self.kept.forget();
     }
 }
