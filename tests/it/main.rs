@@ -17,6 +17,7 @@ mod partition;
 mod peers_agree;
 mod query;
 mod real_relays;
+mod reconcile;
 mod relays;
 mod routing;
 mod sync;

@@ -15,18 +15,25 @@ from datetime import timedelta
 from nostr_sdk import (
     ClientBuilder,
     ClientNotification,
+    DatabaseEventStatus,
     Event,
     EventBuilder,
     Filter,
     Keys,
     Kind,
+    NostrDatabase,
+    NostrDatabaseFeatures,
     RelayMessageEnum,
     RelayUrl,
     ReqTarget,
+    SaveEventStatus,
+    SyncDirection,
+    SyncOptions,
     Tag,
     Timestamp,
     UnsignedEvent,
     get_prefixes_for_difficulty,
+    uniffi_set_event_loop,
 )
 
 FETCH_TIMEOUT = timedelta(seconds=20)
@@ -40,6 +47,48 @@ def say(line):
 @functools.cache
 def prefixes(bits):
     return get_prefixes_for_difficulty(bits)
+
+
+class Held(NostrDatabase):
+    """What the client has, in a list: what it would compare, which it keeps nowhere by itself."""
+
+    def __init__(self):
+        self.events = {}
+
+    def backend(self):
+        return "list"
+
+    def features(self):
+        return NostrDatabaseFeatures(
+            persistent=False,
+            event_expiration=False,
+            full_text_search=False,
+            request_to_vanish=False,
+        )
+
+    async def save_event(self, event):
+        self.events[event.id().to_hex()] = event
+        return SaveEventStatus.success()
+
+    async def check_id(self, event_id):
+        held = event_id.to_hex() in self.events
+        return DatabaseEventStatus.SAVED if held else DatabaseEventStatus.NOT_EXISTENT
+
+    async def event_by_id(self, event_id):
+        return self.events.get(event_id.to_hex())
+
+    async def count(self, filter):
+        return len(await self.query(filter))
+
+    async def query(self, filter):
+        return [event for event in self.events.values() if filter.match_event(event)]
+
+    async def delete_events(self, filter):
+        for event in await self.query(filter):
+            del self.events[event.id().to_hex()]
+
+    async def wipe(self):
+        self.events.clear()
 
 
 class Driver:
@@ -94,6 +143,25 @@ class Driver:
         target = ReqTarget.auto([Filter.from_json(json.dumps(each)) for each in filters])
         events = await self.client.fetch_events(target, timeout=FETCH_TIMEOUT)
         return [json.loads(event.as_json()) for event in events]
+
+    async def sync(self, url, held, filter):
+        """Reconciles (NIP-77) what is held and what the relay has; both get what they lack."""
+        # The list is asked from other threads than this one's.
+        uniffi_set_event_loop(asyncio.get_running_loop())
+        database = Held()
+        for event in held:
+            await database.save_event(Event.from_json(json.dumps(event)))
+        client = ClientBuilder().database(database).build()
+        await client.add_relay(RelayUrl.parse(url))
+        await client.try_connect(timedelta(seconds=10))
+        options = SyncOptions().direction(SyncDirection.BOTH)
+        output = await client.sync(Filter.from_json(json.dumps(filter)), opts=options)
+        await client.shutdown()
+        return {
+            "failed": [str(why) for why in output.failed.values()],
+            "received": len(output.report.received),
+            "sent": len(output.report.sent),
+        }
 
     async def verify(self, event):
         return Event.from_json(json.dumps(event)).verify()

@@ -69,6 +69,10 @@ pub const AUTHORS_COUNTED_MAX: u64 = 100_000;
 /// Stored events that one reconciliation compares at most; what has more is refused.
 pub const RECONCILE_EVENTS_MAX: usize = 250_000;
 
+/// Positions that one answer lists at most: one more than [`RECONCILE_EVENTS_MAX`], so that it is seen
+/// when there are more.
+pub const LISTED_MAX: usize = RECONCILE_EVENTS_MAX + 1;
+
 /// Wait for receipts beyond the time that the request gives the relays.
 pub const SEND_GRACE: Duration = Duration::from_secs(5);
 
@@ -198,6 +202,7 @@ impl Handler<CacheEdge> for CacheActor {
             Ok(CacheMessageT::CountStored(request)) => desk.count_stored(*request),
             Ok(CacheMessageT::SweepExpired(request)) => desk.sweep_expired(&request),
             Ok(CacheMessageT::StoreAndSend(request)) => desk.store_and_send(*request),
+            Ok(CacheMessageT::ListStored(request)) => desk.list_stored(*request),
             Ok(CacheMessageT::ReconcileStored(request)) => desk.reconcile_stored(*request),
             Ok(CacheMessageT::AskRelays(request)) => desk.ask_relays(*request),
             Ok(CacheMessageT::StopAsking(request)) => desk.stop_asking(*request),

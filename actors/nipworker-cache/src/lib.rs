@@ -19,6 +19,7 @@
 //! | `CountStored` | `StoredCount` | |
 //! | `SweepExpired` | `Swept` | |
 //! | `StoreAndSend` | `Sent` | commits, then asks connections to send |
+//! | `ListStored` | `StoredListed` | times and ids, newest first |
 //! | `ReconcileStored` | `StoredReconciled` | has connections compare what is stored with a relay |
 //! | `AskRelays` | `RelaysAsked` | asks connections |
 //! | `StopAsking` | `Stopped` | asks connections |
@@ -40,7 +41,7 @@ mod threads;
 
 pub use actor::{
     AUTHORS_COUNTED_MAX, BACKOFF, CONNECTIONS_ASK_LIMIT, CacheActor, CacheParts, Clock, HANG_LIMIT,
-    IN_FLIGHT_MAX, MAILBOX, PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE, RECONCILE_EVENTS_MAX, RESTART,
-    SEND_GRACE, SHUTDOWN, STORE_LIMIT, SWEEP_INTERVAL, child_spec,
+    IN_FLIGHT_MAX, LISTED_MAX, MAILBOX, PAGE_EVENTS_DEFAULT, PUBLISH_DEADLINE,
+    RECONCILE_EVENTS_MAX, RESTART, SEND_GRACE, SHUTDOWN, STORE_LIMIT, SWEEP_INTERVAL, child_spec,
 };
 pub use threads::{COMMIT_EVENTS_MAX, READERS_MAX, readers_default};

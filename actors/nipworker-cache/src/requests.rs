@@ -3,10 +3,10 @@
 use std::{pin::Pin, sync::PoisonError, time::Duration};
 
 use nipworker_schema::{
-    AskRelaysT, CacheEdge, CloseReqT, CountStoredT, FailureCode, OpenNegT, OpenReqT, PageT,
-    PersistT, PersistedT, PlacedT, QueryPageT, ReconcileStoredT, RelayEdge, RelayEdgeMessageT,
-    RelaysAskedT, SendEventT, SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT,
-    StoredReconciledT, SweepExpiredT, SweptT,
+    AskRelaysT, CacheEdge, CloseReqT, CountStoredT, FailureCode, ListStoredT, OpenNegT, OpenReqT,
+    PageT, PersistT, PersistedT, PlacedT, QueryPageT, ReconcileStoredT, RelayEdge,
+    RelayEdgeMessageT, RelaysAskedT, SendEventT, SentT, StopAskingT, StoppedT, StoreAndSendT,
+    StoredCountT, StoredListedT, StoredReconciledT, SweepExpiredT, SweptT,
 };
 use nipworker_store::{
     Attestation, EventId, Filter, HllOffset, PackedEvent, PackedEvents, PageRequest, Position,
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::{
     actor::{
-        AUTHORS_COUNTED_MAX, CONNECTIONS_ASK_LIMIT, CacheParts, PAGE_EVENTS_DEFAULT,
+        AUTHORS_COUNTED_MAX, CONNECTIONS_ASK_LIMIT, CacheParts, LISTED_MAX, PAGE_EVENTS_DEFAULT,
         RECONCILE_EVENTS_MAX, SEND_GRACE, STORE_LIMIT,
     },
     failure::Failure,
@@ -174,6 +174,22 @@ impl Desk<'_> {
                 other => Err(other),
             })
             .await
+        }))
+    }
+
+    pub(crate) fn list_stored(&self, request: ListStoredT) -> Taken {
+        let filters = filters(vec![*request.filter])?;
+        let max = LISTED_MAX.min(usize::try_from(request.max).unwrap_or(usize::MAX));
+        let clock = self.0.clock.clone();
+        let listed = self.0.threads.read(move |store| store.ids(&filters, max, clock()));
+        Ok(Box::pin(async move {
+            let listed = answered(listed).await?;
+            let mut positions = Vec::with_capacity(listed.len() * (8 + EventId::LEN));
+            for Position { created_at, id } in listed {
+                positions.extend(created_at.to_be_bytes());
+                positions.extend(id.as_bytes());
+            }
+            Ok(CacheEdge::encode(StoredListedT { positions }))
         }))
     }
 

@@ -161,6 +161,14 @@ impl Handler<ClientEdge> for ParserActor {
                     answer(counted)
                 })
             }
+            ClientMessageT::List(request) => {
+                let permit = self.in_flight.enter();
+                Box::pin(async move {
+                    let listed = client::list(&shared, *request).await;
+                    drop(permit);
+                    answer(listed)
+                })
+            }
             ClientMessageT::Reconcile(request) => {
                 if self.reconciling.count() >= MAX_RECONCILING {
                     return now(ClientEdge::encode(too_many_reconciliations()));

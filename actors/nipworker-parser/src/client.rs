@@ -5,8 +5,9 @@ use std::time::Duration;
 use nipworker_pipeline::{CloseReason, Plan, Source, protocol::Event};
 use nipworker_schema::{
     CacheMessageT, ClientMessageT, CountStoredT, CountT, CountedT, FailedT, FailureCode, ImportT,
-    ImportedT, PublishT, PublishedT, PutOutcomeT, PutStatus, ReconcileStoredT, ReconcileT,
-    ReconciledT, StoreAndSendT, SubscribeT, UnsubscribeT, UnsubscribedT,
+    ImportedT, ListStoredT, ListT, ListedT, PublishT, PublishedT, PutOutcomeT, PutStatus,
+    ReconcileStoredT, ReconcileT, ReconciledT, StoreAndSendT, SubscribeT, UnsubscribeT,
+    UnsubscribedT,
 };
 use nipworker_supervision::Permit;
 
@@ -50,6 +51,15 @@ pub(crate) async fn count(shared: &Shared, request: CountT) -> Result<CountedT, 
     match shared.neighbours.cache(CountStoredT { filters, hll }).await? {
         CacheMessageT::StoredCount(stored) => Ok(CountedT { count: stored.count, hll: stored.hll }),
         _ => Err(failed(FailureCode::Worker, "cache did not answer with a count", false)),
+    }
+}
+
+/// Where stored events stand.
+pub(crate) async fn list(shared: &Shared, request: ListT) -> Result<ListedT, FailedT> {
+    let ListT { filter, max } = request;
+    match shared.neighbours.cache(ListStoredT { filter, max }).await? {
+        CacheMessageT::StoredListed(listed) => Ok(ListedT { positions: listed.positions }),
+        _ => Err(failed(FailureCode::Worker, "cache did not answer with positions", false)),
     }
 }
 

@@ -13,10 +13,11 @@ use nipworker_pipeline::{
     DeliveryLimits, Hub, HubError, Overflow, Plan, SubscriptionSpec,
     pipes::{MAX_PIPES, PipeSpec},
 };
-use nipworker_protocol::{Event, Filter, HyperLogLog, PublicKey, RelayUrl, UnsignedEvent};
+use nipworker_protocol::{Event, EventId, Filter, HyperLogLog, PublicKey, RelayUrl, UnsignedEvent};
+use nipworker_relay::Responder;
 use nipworker_schema::{
-    ClientEdge, ClientMessageT, CountT, CountedT, CryptoEdge, CryptoMessageT, GetPublicKeyT, SignT,
-    SubscribeT,
+    ClientEdge, ClientMessageT, CountT, CountedT, CryptoEdge, CryptoMessageT, GetPublicKeyT, ListT,
+    SignT, SubscribeT,
 };
 use nipworker_signer::{Signer, Verifier};
 use nipworker_store::EventStore;
@@ -40,6 +41,9 @@ use crate::{
 pub struct NostrClient {
     inner: Arc<Inner>,
 }
+
+/// Positions that [`NostrClient::stored_positions`] lists at most.
+pub const STORED_POSITIONS_MAX: usize = nipworker_cache::LISTED_MAX;
 
 /// How a subscription or query is served.
 pub(crate) struct How {
@@ -368,6 +372,39 @@ impl NostrClient {
         Ok((count, hll.and_then(|registers| HyperLogLog::from_bytes(&registers))))
     }
 
+    /// Where the stored events that answer `filter` stand: time and id, the newest `max` of them, newest
+    /// first; [`STORED_POSITIONS_MAX`](crate::STORED_POSITIONS_MAX) at most.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn stored_positions(
+        &self,
+        filter: Filter,
+        max: usize,
+    ) -> Result<Vec<(i64, EventId)>, ClientError> {
+        check(std::slice::from_ref(&filter))?;
+        let max = u32::try_from(max).unwrap_or(u32::MAX);
+        let request = ClientEdge::encode(ListT { filter: Box::new((&filter).into()), max });
+        let answer = repeatedly(|| ask_parser(&self.inner.parser, request.clone())).await?;
+        let listed = expect_answer!(answer, ClientMessageT::Listed)?;
+        Ok(listed.positions.chunks_exact(8 + EventId::LEN).filter_map(position).collect())
+    }
+
+    /// Answers others who compare what they have with what is stored here (NIP-77): the state of the
+    /// moment in which it is asked for. `None` when more than `max` events answer `filter`.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn responder(
+        &self,
+        filter: Filter,
+        max: usize,
+    ) -> Result<Option<Responder>, ClientError> {
+        let max = max.min(STORED_POSITIONS_MAX - 1);
+        let stored = self.stored_positions(filter, max + 1).await?;
+        Ok((stored.len() <= max).then(|| Responder::new(&stored)))
+    }
+
     async fn counted(&self, filters: Vec<Filter>, hll: bool) -> Result<CountedT, ClientError> {
         check(&filters)?;
         let filters = filters.iter().map(Into::into).collect();
@@ -469,4 +506,10 @@ fn hub_error(error: HubError) -> ClientError {
         HubError::Closed => ClientError::Closed,
         error => ClientError::Busy(error.to_string()),
     }
+}
+
+/// Reads one position of a list.
+fn position(bytes: &[u8]) -> Option<(i64, EventId)> {
+    let (time, id) = bytes.split_first_chunk()?;
+    Some((i64::from_be_bytes(*time), EventId::from_slice(id)?))
 }

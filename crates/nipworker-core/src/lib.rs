@@ -80,7 +80,7 @@ mod wire;
 pub use builder::NostrClientBuilder;
 #[cfg(feature = "chaos")]
 pub use chaos::{Fault, Worker};
-pub use client::NostrClient;
+pub use client::{NostrClient, STORED_POSITIONS_MAX};
 pub use config::{
     ClientConfig, ConnectionsConfig, CryptoConfig, Dispatch, FileSetting, LimitsConfig,
     MinerConfig, OutboxConfig, ProxyConfig, ProxyUse, Remine, Reserve, RoutingConfig, RoutingMode,
@@ -101,7 +101,9 @@ pub use nipworker_pipeline::{
     SubscriptionStats, content, kinds, pipes,
 };
 pub use nipworker_relay::routing::RouterCounts;
-pub use nipworker_relay::{AuthState, Consent, ErrorKind, LinkState, ReconcileEnd, RelayReport};
+pub use nipworker_relay::{
+    AuthState, Consent, ErrorKind, LinkState, NotNegentropy, ReconcileEnd, RelayReport, Responder,
+};
 pub use nipworker_signer::{PrivateKeySigner, SecretKey, Signer, SignerError, SignerFuture};
 pub use nipworker_store::{CheckReport, EventStore, StoreStats};
 pub use nipworker_supervision::{

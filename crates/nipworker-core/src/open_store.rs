@@ -31,6 +31,10 @@ fn key_value(config: &StoreConfig, store: KvStore) -> Opened {
         .with_row_cache_bytes(config.row_cache_bytes)
         .with_recent_bytes(config.recent_bytes)
         .with_own_urls(own_urls(config));
+    let store = match config.kept_filters.is_empty() {
+        true => store,
+        false => store.with_kept_sets(config.kept_filters.clone()).map_err(told)?,
+    };
     Ok(Arc::new(match size_limit(config) {
         Some(limit) => store.with_size_limit(limit).map_err(told)?,
         None => store,

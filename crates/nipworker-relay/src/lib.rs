@@ -122,8 +122,8 @@ pub use limits::RelayLimits;
 pub use pages::{MAX_PAGED_EVENTS, PAGE_EVENTS, Pages};
 pub use pool::RelayPool;
 pub use reconcile::{
-    MAX_BARREN_ROUNDS, MAX_HELD_EVENTS, MAX_NEEDED_IDS, MAX_ROUNDS, NEG_FRAME_BYTES,
-    RECONCILE_DEADLINE, RECONCILE_IDLE, ReconcileEnd, ReconcileRequest, Reconciled,
+    MAX_BARREN_ROUNDS, MAX_HELD_EVENTS, MAX_NEEDED_IDS, MAX_ROUNDS, NEG_FRAME_BYTES, NotNegentropy,
+    RECONCILE_DEADLINE, RECONCILE_IDLE, ReconcileEnd, ReconcileRequest, Reconciled, Responder,
 };
 pub use request::{OpenRequest, PublishRequest, RequestError};
 pub use resume::resume_filters;

@@ -151,6 +151,47 @@ impl NegentropyStorageBase for Held {
     }
 }
 
+/// The other side of a reconciliation: answers a peer that compares what it has with what we have.
+///
+/// Keeps nothing between messages, so a peer can go on for as long as it likes without costing more than
+/// the work of each message, which is a walk over what is compared.
+#[derive(Debug, Clone)]
+pub struct Responder(Held);
+
+impl Responder {
+    /// Compares with these events: time and id, in any order. Times before 1970 cannot be written in the
+    /// protocol; such events are left out.
+    pub fn new(items: &[(i64, EventId)]) -> Self {
+        Self(Held::new(items))
+    }
+
+    /// Events that are compared.
+    pub fn len(&self) -> usize {
+        self.0.size().unwrap_or_default()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Answers a peer's message (the bytes of `NEG-OPEN` or `NEG-MSG`) by one of at most
+    /// [`NEG_FRAME_BYTES`].
+    ///
+    /// # Errors
+    /// [`NotNegentropy`]: the message is not one.
+    pub fn answer(&self, message: &[u8]) -> Result<Vec<u8>, NotNegentropy> {
+        Negentropy::borrowed(&self.0, NEG_FRAME_BYTES)
+            .and_then(|mut engine| engine.reconcile(message))
+            .map_err(|error| NotNegentropy(error.to_string()))
+    }
+}
+
+/// A message that is no negentropy message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a negentropy message: {0}")]
+pub struct NotNegentropy(String);
+
 /// What follows from a relay's message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {

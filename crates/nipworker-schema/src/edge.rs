@@ -165,7 +165,7 @@ edge! {
     Subscribe(SubscribeT), Subscribed(SubscribedT), Unsubscribe(UnsubscribeT),
     Unsubscribed(UnsubscribedT), Publish(PublishT), Published(PublishedT), Import(ImportT),
     Imported(ImportedT), Count(CountT), Counted(CountedT), Failed(FailedT), Reconcile(ReconcileT),
-    Reconciled(ReconciledT),
+    Reconciled(ReconciledT), List(ListT), Listed(ListedT),
 }
 
 edge! {
@@ -193,6 +193,7 @@ edge! {
     Stopped(StoppedT), StoreAndSend(StoreAndSendT), Sent(SentT), CountStored(CountStoredT),
     StoredCount(StoredCountT), SweepExpired(SweepExpiredT), Swept(SweptT), Failed(FailedT),
     ReconcileStored(ReconcileStoredT), StoredReconciled(StoredReconciledT),
+    ListStored(ListStoredT), StoredListed(StoredListedT),
 }
 
 edge! {

@@ -73,8 +73,8 @@ pub use generated::{
 };
 
 pub use generated::{
-    ClientMessageT, CountT, CountedT, ImportT, ImportedT, PublishT, PublishedT, ReconcileT,
-    ReconciledT, SubscribeT, SubscribedT, UnsubscribeT, UnsubscribedT,
+    ClientMessageT, CountT, CountedT, ImportT, ImportedT, ListT, ListedT, PublishT, PublishedT,
+    ReconcileT, ReconciledT, SubscribeT, SubscribedT, UnsubscribeT, UnsubscribedT,
 };
 
 pub use generated::{
@@ -88,9 +88,9 @@ pub use generated::{
 };
 
 pub use generated::{
-    AskRelaysT, CacheMessageT, CountStoredT, PageT, PersistT, PersistedT, QueryPageT,
+    AskRelaysT, CacheMessageT, CountStoredT, ListStoredT, PageT, PersistT, PersistedT, QueryPageT,
     ReconcileStoredT, RelaysAskedT, SentT, StopAskingT, StoppedT, StoreAndSendT, StoredCountT,
-    StoredReconciledT, SweepExpiredT, SweptT,
+    StoredListedT, StoredReconciledT, SweepExpiredT, SweptT,
 };
 
 pub use generated::{

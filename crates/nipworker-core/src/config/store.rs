@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nipworker_protocol::{PublicKey, RelayUrl};
+use nipworker_protocol::{Filter, PublicKey, RelayUrl};
 use nipworker_store::{RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ impl StoreBackend {
     }
 }
 
+/// Filters for which a store keeps ids and times in memory, at most.
+pub const KEPT_FILTERS_MAX: usize = 64;
+
 /// Least size limit of a store, in bytes: less would hold hardly a page of events.
 pub const STORE_BYTES_MIN: u64 = 1024 * 1024;
 
@@ -63,6 +66,10 @@ pub struct StoreConfig {
     /// Memory for the newest events, in bytes; 0 keeps none. Feeds, timelines and windows of time that
     /// lie within them are answered without the database. Not used by `sqlite` and `postgres`.
     pub recent_bytes: usize,
+    /// Filters for whose events ids and times are kept in memory (80 bytes each), so that a
+    /// reconciliation (NIP-77) over one of them, or over a part of one in time, asks no index. Not used
+    /// by `sqlite` and `postgres`.
+    pub kept_filters: Vec<Filter>,
     /// Most bytes of events and their index entries; 0 sets no limit. On its disk a backend needs more
     /// than that. Beyond it the oldest regular events go first, then addressable ones, replaceable ones
     /// last.
@@ -90,6 +97,7 @@ impl Default for StoreConfig {
             cache_bytes: 16 * 1024 * 1024,
             row_cache_bytes: ROW_CACHE_BYTES_DEFAULT,
             recent_bytes: RECENT_BYTES_DEFAULT,
+            kept_filters: Vec::new(),
             max_bytes: 0,
             pinned_authors: Vec::new(),
             reader_threads: 0,
@@ -110,15 +118,26 @@ impl StoreConfig {
     }
 
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
-        if self.backend == StoreBackend::Postgres {
-            if let Some(problem) = url_problem(&self.url) {
-                return Err(("url", problem.to_owned()));
-            }
+        if self.backend == StoreBackend::Postgres
+            && let Some(problem) = url_problem(&self.url)
+        {
+            return Err(("url", problem.to_owned()));
         }
         let most = nipworker_cache::READERS_MAX;
         if self.reader_threads > most {
             let problem = format!("{} is out of range, the most is {most}", self.reader_threads);
             return Err(("reader_threads", problem));
+        }
+        if self.kept_filters.len() > KEPT_FILTERS_MAX {
+            let problem =
+                format!("{} filters, the most is {KEPT_FILTERS_MAX}", self.kept_filters.len());
+            return Err(("kept_filters", problem));
+        }
+        if let Some(filter) =
+            self.kept_filters.iter().find(|it| it.search.is_some() || it.limit.is_some())
+        {
+            let filter = serde_json::to_string(filter).unwrap_or_default();
+            return Err(("kept_filters", format!("{filter}: neither search nor limit is kept")));
         }
         if (1..STORE_BYTES_MIN).contains(&self.max_bytes) {
             let problem = format!(

@@ -159,3 +159,52 @@ fn equal_sets_cost_one_step_and_events_before_1970_are_left_out() {
     assert_eq!(reconciler.rounds(), 1);
     assert_eq!(reconciler.into_differences(), (vec![], vec![]));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn our_two_sides_find_every_difference(
+        seed: u64,
+        ours in 0_usize..400,
+        theirs in 0_usize..400,
+        shared in 0_usize..400,
+    ) {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let (shared, ours) = (items(&mut rng, shared), items(&mut rng, ours));
+        let theirs = items(&mut rng, theirs);
+        let responder = Responder::new(&[&shared[..], &theirs].concat());
+        prop_assert_eq!(responder.len(), shared.len() + theirs.len());
+        let held = Held::new(&[&shared[..], &ours].concat());
+        let (mut reconciler, mut message) = Reconciler::start(held, NEG_FRAME_BYTES).unwrap();
+        let end = loop {
+            let answer = responder.answer(&message).unwrap();
+            prop_assert!(answer.len() as u64 <= NEG_FRAME_BYTES);
+            match reconciler.answer(&answer) {
+                Step::Say(next) => message = next,
+                Step::Over(end, _) => break end,
+            }
+        };
+        prop_assert_eq!(end, ReconcileEnd::Complete);
+        let (need, have) = reconciler.into_differences();
+        let ids = |items: &[Item]| items.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>();
+        prop_assert_eq!(set(&need), ids(&theirs));
+        prop_assert_eq!(set(&have), ids(&ours));
+    }
+
+    #[test]
+    fn whatever_a_peer_says_is_answered_or_refused(
+        seed: u64,
+        version: bool,
+        mut message in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        if version && !message.is_empty() {
+            message[0] = 0x61;
+        }
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let responder = Responder::new(&items(&mut rng, 200));
+        if let Ok(answer) = responder.answer(&message) {
+            prop_assert!(answer.len() as u64 <= NEG_FRAME_BYTES);
+        }
+    }
+}

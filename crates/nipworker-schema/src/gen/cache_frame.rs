@@ -128,6 +128,16 @@ impl<'a> CacheFrame<'a> {
             .expect("Invalid union table, expected `CacheMessage::StoredReconciled`.")
             .unpack()
       )),
+      CacheMessage::ListStored => CacheMessageT::ListStored(alloc::boxed::Box::new(
+        self.message_as_list_stored()
+            .expect("Invalid union table, expected `CacheMessage::ListStored`.")
+            .unpack()
+      )),
+      CacheMessage::StoredListed => CacheMessageT::StoredListed(alloc::boxed::Box::new(
+        self.message_as_stored_listed()
+            .expect("Invalid union table, expected `CacheMessage::StoredListed`.")
+            .unpack()
+      )),
       _ => CacheMessageT::NONE,
     };
     CacheFrameT {
@@ -395,6 +405,34 @@ impl<'a> CacheFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_list_stored(&self) -> Option<ListStored<'a>> {
+    if self.message_type() == CacheMessage::ListStored {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { ListStored::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_stored_listed(&self) -> Option<StoredListed<'a>> {
+    if self.message_type() == CacheMessage::StoredListed {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { StoredListed::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for CacheFrame<'_> {
@@ -423,6 +461,8 @@ impl ::flatbuffers::Verifiable for CacheFrame<'_> {
           CacheMessage::Failed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Failed>>("CacheMessage::Failed", pos),
           CacheMessage::ReconcileStored => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ReconcileStored>>("CacheMessage::ReconcileStored", pos),
           CacheMessage::StoredReconciled => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<StoredReconciled>>("CacheMessage::StoredReconciled", pos),
+          CacheMessage::ListStored => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<ListStored>>("CacheMessage::ListStored", pos),
+          CacheMessage::StoredListed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<StoredListed>>("CacheMessage::StoredListed", pos),
           _ => Ok(()),
         }
      })?
@@ -599,6 +639,20 @@ impl ::core::fmt::Debug for CacheFrame<'_> {
         },
         CacheMessage::StoredReconciled => {
           if let Some(x) = self.message_as_stored_reconciled() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CacheMessage::ListStored => {
+          if let Some(x) = self.message_as_list_stored() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        CacheMessage::StoredListed => {
+          if let Some(x) = self.message_as_stored_listed() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

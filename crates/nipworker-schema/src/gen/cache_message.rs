@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CACHE_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CACHE_MESSAGE: u8 = 17;
+pub const ENUM_MAX_CACHE_MESSAGE: u8 = 19;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CACHE_MESSAGE: [CacheMessage; 18] = [
+pub const ENUM_VALUES_CACHE_MESSAGE: [CacheMessage; 20] = [
   CacheMessage::NONE,
   CacheMessage::Persist,
   CacheMessage::Persisted,
@@ -27,6 +27,8 @@ pub const ENUM_VALUES_CACHE_MESSAGE: [CacheMessage; 18] = [
   CacheMessage::Failed,
   CacheMessage::ReconcileStored,
   CacheMessage::StoredReconciled,
+  CacheMessage::ListStored,
+  CacheMessage::StoredListed,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -52,9 +54,11 @@ impl CacheMessage {
   pub const Failed: Self = Self(15);
   pub const ReconcileStored: Self = Self(16);
   pub const StoredReconciled: Self = Self(17);
+  pub const ListStored: Self = Self(18);
+  pub const StoredListed: Self = Self(19);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 17;
+  pub const ENUM_MAX: u8 = 19;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::Persist,
@@ -74,6 +78,8 @@ impl CacheMessage {
     Self::Failed,
     Self::ReconcileStored,
     Self::StoredReconciled,
+    Self::ListStored,
+    Self::StoredListed,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -96,6 +102,8 @@ impl CacheMessage {
       Self::Failed => Some("Failed"),
       Self::ReconcileStored => Some("ReconcileStored"),
       Self::StoredReconciled => Some("StoredReconciled"),
+      Self::ListStored => Some("ListStored"),
+      Self::StoredListed => Some("StoredListed"),
       _ => None,
     }
   }
@@ -173,6 +181,8 @@ pub enum CacheMessageT {
   Failed(alloc::boxed::Box<FailedT>),
   ReconcileStored(alloc::boxed::Box<ReconcileStoredT>),
   StoredReconciled(alloc::boxed::Box<StoredReconciledT>),
+  ListStored(alloc::boxed::Box<ListStoredT>),
+  StoredListed(alloc::boxed::Box<StoredListedT>),
 }
 impl Default for CacheMessageT {
   fn default() -> Self {
@@ -200,6 +210,8 @@ impl CacheMessageT {
       Self::Failed(_) => CacheMessage::Failed,
       Self::ReconcileStored(_) => CacheMessage::ReconcileStored,
       Self::StoredReconciled(_) => CacheMessage::StoredReconciled,
+      Self::ListStored(_) => CacheMessage::ListStored,
+      Self::StoredListed(_) => CacheMessage::StoredListed,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -222,6 +234,8 @@ impl CacheMessageT {
       Self::Failed(v) => Some(v.pack(fbb).as_union_value()),
       Self::ReconcileStored(v) => Some(v.pack(fbb).as_union_value()),
       Self::StoredReconciled(v) => Some(v.pack(fbb).as_union_value()),
+      Self::ListStored(v) => Some(v.pack(fbb).as_union_value()),
+      Self::StoredListed(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned PersistT, setting the union to NONE.
@@ -580,5 +594,47 @@ impl CacheMessageT {
   /// If the union variant matches, return a mutable reference to the StoredReconciledT.
   pub fn as_stored_reconciled_mut(&mut self) -> Option<&mut StoredReconciledT> {
     if let Self::StoredReconciled(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned ListStoredT, setting the union to NONE.
+  pub fn take_list_stored(&mut self) -> Option<alloc::boxed::Box<ListStoredT>> {
+    if let Self::ListStored(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::ListStored(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the ListStoredT.
+  pub fn as_list_stored(&self) -> Option<&ListStoredT> {
+    if let Self::ListStored(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the ListStoredT.
+  pub fn as_list_stored_mut(&mut self) -> Option<&mut ListStoredT> {
+    if let Self::ListStored(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned StoredListedT, setting the union to NONE.
+  pub fn take_stored_listed(&mut self) -> Option<alloc::boxed::Box<StoredListedT>> {
+    if let Self::StoredListed(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::StoredListed(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the StoredListedT.
+  pub fn as_stored_listed(&self) -> Option<&StoredListedT> {
+    if let Self::StoredListed(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the StoredListedT.
+  pub fn as_stored_listed_mut(&mut self) -> Option<&mut StoredListedT> {
+    if let Self::StoredListed(v) = self { Some(v.as_mut()) } else { None }
   }
 }

@@ -107,6 +107,16 @@ impl<'a> ClientFrame<'a> {
             .expect("Invalid union table, expected `ClientMessage::Reconciled`.")
             .unpack()
       )),
+      ClientMessage::List => ClientMessageT::List(alloc::boxed::Box::new(
+        self.message_as_list()
+            .expect("Invalid union table, expected `ClientMessage::List`.")
+            .unpack()
+      )),
+      ClientMessage::Listed => ClientMessageT::Listed(alloc::boxed::Box::new(
+        self.message_as_listed()
+            .expect("Invalid union table, expected `ClientMessage::Listed`.")
+            .unpack()
+      )),
       _ => ClientMessageT::NONE,
     };
     ClientFrameT {
@@ -318,6 +328,34 @@ impl<'a> ClientFrame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_list(&self) -> Option<List<'a>> {
+    if self.message_type() == ClientMessage::List {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { List::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn message_as_listed(&self) -> Option<Listed<'a>> {
+    if self.message_type() == ClientMessage::Listed {
+      let u = self.message();
+      // Safety:
+      // Created from a valid Table for this object
+      // Which contains a valid union in this slot
+      Some(unsafe { Listed::init_from_table(u) })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for ClientFrame<'_> {
@@ -342,6 +380,8 @@ impl ::flatbuffers::Verifiable for ClientFrame<'_> {
           ClientMessage::Failed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Failed>>("ClientMessage::Failed", pos),
           ClientMessage::Reconcile => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Reconcile>>("ClientMessage::Reconcile", pos),
           ClientMessage::Reconciled => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Reconciled>>("ClientMessage::Reconciled", pos),
+          ClientMessage::List => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<List>>("ClientMessage::List", pos),
+          ClientMessage::Listed => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Listed>>("ClientMessage::Listed", pos),
           _ => Ok(()),
         }
      })?
@@ -490,6 +530,20 @@ impl ::core::fmt::Debug for ClientFrame<'_> {
         },
         ClientMessage::Reconciled => {
           if let Some(x) = self.message_as_reconciled() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        ClientMessage::List => {
+          if let Some(x) = self.message_as_list() {
+            ds.field("message", &x)
+          } else {
+            ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        ClientMessage::Listed => {
+          if let Some(x) = self.message_as_listed() {
             ds.field("message", &x)
           } else {
             ds.field("message", &"InvalidFlatbuffer: Union discriminant does not match value.")

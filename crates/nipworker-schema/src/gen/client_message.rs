@@ -5,10 +5,10 @@ use super::*;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CLIENT_MESSAGE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CLIENT_MESSAGE: u8 = 13;
+pub const ENUM_MAX_CLIENT_MESSAGE: u8 = 15;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CLIENT_MESSAGE: [ClientMessage; 14] = [
+pub const ENUM_VALUES_CLIENT_MESSAGE: [ClientMessage; 16] = [
   ClientMessage::NONE,
   ClientMessage::Subscribe,
   ClientMessage::Subscribed,
@@ -23,6 +23,8 @@ pub const ENUM_VALUES_CLIENT_MESSAGE: [ClientMessage; 14] = [
   ClientMessage::Failed,
   ClientMessage::Reconcile,
   ClientMessage::Reconciled,
+  ClientMessage::List,
+  ClientMessage::Listed,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -44,9 +46,11 @@ impl ClientMessage {
   pub const Failed: Self = Self(11);
   pub const Reconcile: Self = Self(12);
   pub const Reconciled: Self = Self(13);
+  pub const List: Self = Self(14);
+  pub const Listed: Self = Self(15);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 13;
+  pub const ENUM_MAX: u8 = 15;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::Subscribe,
@@ -62,6 +66,8 @@ impl ClientMessage {
     Self::Failed,
     Self::Reconcile,
     Self::Reconciled,
+    Self::List,
+    Self::Listed,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -80,6 +86,8 @@ impl ClientMessage {
       Self::Failed => Some("Failed"),
       Self::Reconcile => Some("Reconcile"),
       Self::Reconciled => Some("Reconciled"),
+      Self::List => Some("List"),
+      Self::Listed => Some("Listed"),
       _ => None,
     }
   }
@@ -153,6 +161,8 @@ pub enum ClientMessageT {
   Failed(alloc::boxed::Box<FailedT>),
   Reconcile(alloc::boxed::Box<ReconcileT>),
   Reconciled(alloc::boxed::Box<ReconciledT>),
+  List(alloc::boxed::Box<ListT>),
+  Listed(alloc::boxed::Box<ListedT>),
 }
 impl Default for ClientMessageT {
   fn default() -> Self {
@@ -176,6 +186,8 @@ impl ClientMessageT {
       Self::Failed(_) => ClientMessage::Failed,
       Self::Reconcile(_) => ClientMessage::Reconcile,
       Self::Reconciled(_) => ClientMessage::Reconciled,
+      Self::List(_) => ClientMessage::List,
+      Self::Listed(_) => ClientMessage::Listed,
     }
   }
   pub fn pack<'b, A: ::flatbuffers::Allocator + 'b>(&self, fbb: &mut ::flatbuffers::FlatBufferBuilder<'b, A>) -> Option<::flatbuffers::WIPOffset<::flatbuffers::UnionWIPOffset>> {
@@ -194,6 +206,8 @@ impl ClientMessageT {
       Self::Failed(v) => Some(v.pack(fbb).as_union_value()),
       Self::Reconcile(v) => Some(v.pack(fbb).as_union_value()),
       Self::Reconciled(v) => Some(v.pack(fbb).as_union_value()),
+      Self::List(v) => Some(v.pack(fbb).as_union_value()),
+      Self::Listed(v) => Some(v.pack(fbb).as_union_value()),
     }
   }
   /// If the union variant matches, return the owned SubscribeT, setting the union to NONE.
@@ -468,5 +482,47 @@ impl ClientMessageT {
   /// If the union variant matches, return a mutable reference to the ReconciledT.
   pub fn as_reconciled_mut(&mut self) -> Option<&mut ReconciledT> {
     if let Self::Reconciled(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned ListT, setting the union to NONE.
+  pub fn take_list(&mut self) -> Option<alloc::boxed::Box<ListT>> {
+    if let Self::List(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::List(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the ListT.
+  pub fn as_list(&self) -> Option<&ListT> {
+    if let Self::List(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the ListT.
+  pub fn as_list_mut(&mut self) -> Option<&mut ListT> {
+    if let Self::List(v) = self { Some(v.as_mut()) } else { None }
+  }
+  /// If the union variant matches, return the owned ListedT, setting the union to NONE.
+  pub fn take_listed(&mut self) -> Option<alloc::boxed::Box<ListedT>> {
+    if let Self::Listed(_) = self {
+      let v = ::core::mem::replace(self, Self::NONE);
+      if let Self::Listed(w) = v {
+        Some(w)
+      } else {
+        unreachable!()
+      }
+    } else {
+      None
+    }
+  }
+  /// If the union variant matches, return a reference to the ListedT.
+  pub fn as_listed(&self) -> Option<&ListedT> {
+    if let Self::Listed(v) = self { Some(v.as_ref()) } else { None }
+  }
+  /// If the union variant matches, return a mutable reference to the ListedT.
+  pub fn as_listed_mut(&mut self) -> Option<&mut ListedT> {
+    if let Self::Listed(v) = self { Some(v.as_mut()) } else { None }
   }
 }

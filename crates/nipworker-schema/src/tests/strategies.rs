@@ -210,6 +210,11 @@ pub(super) fn client() -> impl Strategy<Value = ClientMessageT> {
             held,
             differences: Box::new(differences),
         }),
+        arm((filter(), any::<u32>()), |(filter, max)| ListT {
+            filter: Box::new(filter.into()),
+            max,
+        }),
+        arm(vec(any::<u8>(), 0..200), |positions| ListedT { positions }),
         arm(failed(), |failed| failed),
     ])
 }
@@ -352,6 +357,11 @@ pub(super) fn cache() -> impl Strategy<Value = CacheMessageT> {
             held,
             differences: Box::new(differences),
         }),
+        arm((filter(), any::<u32>()), |(filter, max)| ListStoredT {
+            filter: Box::new(filter.into()),
+            max,
+        }),
+        arm(vec(any::<u8>(), 0..200), |positions| StoredListedT { positions }),
         arm(failed(), |failed| failed),
     ])
 }

@@ -78,6 +78,10 @@ pub struct WebSocketConfig {
     pub max_filter_values: usize,
     /// Stored events that one filter may ask for; a larger or missing `limit` becomes this.
     pub max_limit: usize,
+    /// Reconciliations (NIP-77) that one client may have open; 0 offers none.
+    pub max_reconciliations: usize,
+    /// Stored events that one reconciliation compares at most, 40 bytes each while it is open.
+    pub max_reconciled_events: usize,
     /// EVENT, REQ and COUNT messages of one connection that are worked on at a time. The socket
     /// is not read while so many are.
     pub max_in_flight: usize,
@@ -108,6 +112,8 @@ impl Default for WebSocketConfig {
             max_filters,
             max_filter_values,
             max_limit,
+            max_reconciliations: 4,
+            max_reconciled_events: 250_000,
             max_in_flight: 32,
             max_bad_messages: 100,
             outgoing_messages: 1_024,
@@ -228,6 +234,8 @@ impl GatewayConfig {
             SUBSCRIPTION_ID_MAX_CHARS,
         )?;
         number("gateway.websocket.max_filters", ws.max_filters, 1, 10_000)?;
+        number("gateway.websocket.max_reconciliations", ws.max_reconciliations, 0, 100)?;
+        number("gateway.websocket.max_reconciled_events", ws.max_reconciled_events, 1, 250_000)?;
         number("gateway.websocket.max_filter_values", ws.max_filter_values, 1, 1_000_000)?;
         number("gateway.websocket.max_limit", ws.max_limit, 1, 1_000_000)?;
         number("gateway.websocket.max_in_flight", ws.max_in_flight, 1, 4_096)?;

@@ -147,6 +147,7 @@ impl RunningGateway {
             shutdown_timeout,
             about: About::this_process(address, data, relays),
             started: Instant::now(),
+            reconciled: Arc::default(),
             failure_logged: Mutex::default(),
             config: config.clone(),
         });

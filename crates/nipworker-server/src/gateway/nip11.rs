@@ -7,8 +7,11 @@ use super::ws::CREATED_AT_UPPER_LIMIT_SECONDS;
 use crate::config::GatewayConfig;
 
 /// What the relay face really does: basics (1), deletion (9), this document (11), expiration
-/// (40), counting (45).
+/// (40), counting (45), protected events (70). Reconciling (77) comes to it where it is offered.
 pub(crate) const SUPPORTED_NIPS: [u16; 6] = [1, 9, 11, 40, 45, 70];
+
+/// Reconciling by negentropy.
+const RECONCILING: u16 = 77;
 
 /// The media type that asks for the document.
 pub(crate) const MEDIA_TYPE: &str = "application/nostr+json";
@@ -16,12 +19,14 @@ pub(crate) const MEDIA_TYPE: &str = "application/nostr+json";
 /// The document.
 pub(crate) fn document(config: &GatewayConfig, events: &EventLimits) -> Value {
     let limits = &config.websocket;
+    let mut nips = SUPPORTED_NIPS.to_vec();
+    nips.extend((limits.max_reconciliations > 0).then_some(RECONCILING));
     let mut document = json!({
         "name": config.name,
         "description": config.description,
         "software": env!("CARGO_PKG_REPOSITORY"),
         "version": env!("CARGO_PKG_VERSION"),
-        "supported_nips": SUPPORTED_NIPS,
+        "supported_nips": nips,
         "limitation": {
             "max_message_length": limits.max_message_bytes,
             "max_subscriptions": limits.max_subscriptions,

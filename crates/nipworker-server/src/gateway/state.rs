@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Gateway {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) about: About,
     pub(crate) started: Instant,
+    /// Events that clients compare at the moment (NIP-77), all together.
+    pub(crate) reconciled: Arc<AtomicUsize>,
     /// When a failure of the engine was last written to the log, counted from `started`.
     pub(crate) failure_logged: Mutex<Option<Duration>>,
 }

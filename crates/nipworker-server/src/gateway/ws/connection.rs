@@ -27,6 +27,7 @@ use super::{
     end::End,
     guard::Tripped,
     outgoing::Outgoing,
+    reconciliations::{self, Reconciliations},
     requests::{self, Fault, Request},
     subscriptions::{Said, Subscriptions},
     work::{Done, Working, publish, see_through},
@@ -53,6 +54,7 @@ pub(super) struct Connection {
     stopping: watch::Receiver<bool>,
     outgoing: Outgoing,
     subscriptions: Subscriptions,
+    reconciliations: Reconciliations,
     /// Events on their way to the engine. Their client may go; they are seen through.
     publishing: Working,
     /// Answers that nobody needs once the client is gone.
@@ -81,6 +83,7 @@ impl Connection {
             messages,
             tripped,
             socket,
+            reconciliations: Reconciliations::default(),
             publishing: Working::new(),
             working: Working::new(),
             deaf: false,
@@ -153,6 +156,10 @@ impl Connection {
                     } else if now.duration_since(self.last_heard) >= limits.idle_timeout {
                         return Err(End::Idle);
                     }
+                    for subscription in self.reconciliations.end_idle() {
+                        let message = reconciliations::silent();
+                        self.say(&RelayMessage::NegErr { subscription, message });
+                    }
                     if self.outgoing.is_empty() {
                         self.outgoing.push(Message::Ping(Default::default()), now);
                     }
@@ -219,6 +226,37 @@ impl Connection {
                 self.subscriptions.close(&subscription);
                 Ok(())
             }
+            Ok(Request::NegOpen { subscription, filter, message }) => {
+                let limit = gateway.config.websocket.max_reconciliations;
+                match self.reconciliations.reserve(&subscription, limit) {
+                    Ok(opening) => {
+                        let begun = reconciliations::begin(gateway, filter, message);
+                        self.reconcile(subscription, opening, begun);
+                        Ok(())
+                    }
+                    Err(message) => {
+                        self.say(&RelayMessage::NegErr { subscription, message });
+                        self.one_bad_message()
+                    }
+                }
+            }
+            Ok(Request::NegMessage { subscription, message }) => {
+                match self.reconciliations.next(&subscription) {
+                    Ok((opening, share)) => {
+                        let stepped = reconciliations::step(share, message);
+                        self.reconcile(subscription, opening, stepped);
+                        Ok(())
+                    }
+                    Err(message) => {
+                        self.say(&RelayMessage::NegErr { subscription, message });
+                        self.one_bad_message()
+                    }
+                }
+            }
+            Ok(Request::NegClose { subscription }) => {
+                self.reconciliations.close(&subscription);
+                Ok(())
+            }
             Ok(Request::Count { subscription, filters }) => {
                 let counted = async move {
                     let result = gateway.client.count_authors(filters).await;
@@ -246,6 +284,17 @@ impl Connection {
                 self.one_bad_message()
             }
         }
+    }
+
+    /// Works on a step of a reconciliation.
+    fn reconcile(
+        &mut self,
+        name: String,
+        opening: reconciliations::Opening,
+        step: impl Future<Output = reconciliations::Answered> + 'static,
+    ) {
+        let step = async move { Done::Reconciled(name, opening, step.await) };
+        self.working.push(step.boxed_local());
     }
 
     fn one_bad_message(&mut self) -> Result<(), End> {
@@ -304,6 +353,15 @@ impl Connection {
                 if self.subscriptions.close_opening(&id, opening) {
                     let message = error_message(&error);
                     self.say(&RelayMessage::Closed { subscription: id.to_string(), message });
+                }
+            }
+            Done::Reconciled(subscription, opening, answered) => {
+                match self.reconciliations.answered(&subscription, opening, answered) {
+                    Some(Ok(message)) => self.say(&RelayMessage::NegMsg { subscription, message }),
+                    Some(Err(message)) => {
+                        self.say(&RelayMessage::NegErr { subscription, message });
+                    }
+                    None => {}
                 }
             }
             Done::Counted(subscription, Ok((count, hll))) => {

@@ -4,6 +4,7 @@ mod connection;
 mod end;
 mod guard;
 mod outgoing;
+mod reconciliations;
 mod requests;
 mod subscriptions;
 mod work;

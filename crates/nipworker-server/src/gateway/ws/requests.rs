@@ -24,6 +24,27 @@ pub(super) enum Request {
         /// The client's name for it.
         subscription: String,
     },
+    /// Begin a reconciliation, or begin it again.
+    NegOpen {
+        /// The client's name for it.
+        subscription: String,
+        /// Checked.
+        filter: Filter,
+        /// The first message.
+        message: Vec<u8>,
+    },
+    /// Go on with it.
+    NegMessage {
+        /// The client's name for it.
+        subscription: String,
+        /// The next message.
+        message: Vec<u8>,
+    },
+    /// End it.
+    NegClose {
+        /// The client's name for it.
+        subscription: String,
+    },
     /// Count.
     Count {
         /// The client's name for the question.
@@ -81,16 +102,17 @@ pub(super) fn read(
             Ok(Request::Count { subscription, filters })
         }
         Ok(ClientMessage::Close { subscription }) => Ok(Request::Close { subscription }),
-        Ok(
-            ClientMessage::NegOpen { subscription, .. }
-            | ClientMessage::NegMsg { subscription, .. }
-            | ClientMessage::NegClose { subscription },
-        ) => {
-            // A client that is told so at once asks in another way.
-            let message = MachinePrefix::Blocked.message("this relay does not reconcile (NIP-77)");
-            let answer = RelayMessage::NegErr { subscription, message };
-            Err(Refused { answer, fault: Fault::Unknown })
+        Ok(ClientMessage::NegOpen { subscription, mut filter, message }) => {
+            // The limit is about how much is sent.
+            let limit = filter.limit;
+            check(&subscription, std::slice::from_mut(&mut filter), limits).map_err(as_neg)?;
+            filter.limit = limit;
+            Ok(Request::NegOpen { subscription, filter, message })
         }
+        Ok(ClientMessage::NegMsg { subscription, message }) => {
+            Ok(Request::NegMessage { subscription, message })
+        }
+        Ok(ClientMessage::NegClose { subscription }) => Ok(Request::NegClose { subscription }),
         Ok(_) => Err(Refused {
             answer: RelayMessage::Notice(
                 MachinePrefix::Unsupported.message("this relay asks for no authentication"),
@@ -102,6 +124,16 @@ pub(super) fn read(
             fault: Fault::Unknown,
         }),
         Err(error) => Err(malformed(frame, &error)),
+    }
+}
+
+/// The same refusal in the words of NIP-77.
+fn as_neg(refused: Refused) -> Refused {
+    match refused.answer {
+        RelayMessage::Closed { subscription, message } => {
+            Refused { answer: RelayMessage::NegErr { subscription, message }, ..refused }
+        }
+        answer => Refused { answer, ..refused },
     }
 }
 
@@ -179,7 +211,9 @@ pub(crate) const NO_SEARCH: &str = "search (NIP-50) is not offered here";
 /// A frame with a subscription id that can be read gets `CLOSED`, any other a `NOTICE`.
 fn malformed(frame: &str, error: &MessageError) -> Refused {
     let subscription = match error {
-        MessageError::Malformed { kind: "REQ" | "COUNT", .. } => subscription_of(frame),
+        MessageError::Malformed { kind: "REQ" | "COUNT" | "NEG-OPEN" | "NEG-MSG", .. } => {
+            subscription_of(frame)
+        }
         _ => None,
     };
     let prefix = if has_unknown_condition(frame) {
@@ -191,7 +225,11 @@ fn malformed(frame: &str, error: &MessageError) -> Refused {
         Some(subscription) => RelayMessage::Closed { subscription, message: prefix.message(error) },
         None => RelayMessage::Notice(prefix.message(error)),
     };
-    Refused { answer, fault: Fault::Bad }
+    let refused = Refused { answer, fault: Fault::Bad };
+    match error {
+        MessageError::Malformed { kind: "NEG-OPEN" | "NEG-MSG", .. } => as_neg(refused),
+        _ => refused,
+    }
 }
 
 fn subscription_of(frame: &str) -> Option<String> {
@@ -258,6 +296,28 @@ mod tests {
             assert!(answer.starts_with(r#"["CLOSED","a",""#), "{answer}");
             assert!(answer.contains(reason), "{answer}");
             assert_eq!(fault, Fault::Bad);
+        }
+    }
+
+    #[test]
+    fn a_refused_reconciliation_gets_an_error_with_its_reason() {
+        for (frame, reason) in [
+            (r#"["NEG-OPEN","a",{"kinds":["x"]},"61"]"#, "invalid: NEG-OPEN: filter"),
+            (r#"["NEG-OPEN","a",{"search":"x"},"61"]"#, "unsupported: search (NIP-50)"),
+            (r#"["NEG-OPEN","a",{},"6"]"#, "invalid: NEG-OPEN: "),
+            (r#"["NEG-MSG","a","xy"]"#, "invalid: NEG-MSG: "),
+        ] {
+            let (answer, fault) = answer_to(frame);
+            assert!(answer.starts_with(r#"["NEG-ERR","a",""#), "{answer}");
+            assert!(answer.contains(reason), "{answer}");
+            assert_eq!(fault, Fault::Bad);
+        }
+        let frame = r#"["NEG-OPEN","a",{"kinds":[1],"limit":9},"61"]"#;
+        match read(frame, &WebSocketConfig::default(), &EventLimits::default(), NOW) {
+            Ok(Request::NegOpen { filter, message, .. }) => {
+                assert_eq!((filter.limit, message), (Some(9), vec![0x61]));
+            }
+            other => panic!("{other:?}"),
         }
     }
 

@@ -8,7 +8,7 @@ use nipworker_core::{
     protocol::{Event, EventId, HyperLogLog},
 };
 
-use super::subscriptions::Opening;
+use super::{reconciliations, subscriptions::Opening};
 use crate::{gateway::state::Gateway, verdict::Verdict};
 
 /// How much longer than the relays the engine itself may take.
@@ -23,6 +23,8 @@ pub(super) enum Done {
     Published(EventId, Result<Box<PublishReport>, ClientError>),
     /// A subscription was opened.
     Subscribed(Rc<str>, Opening, Result<Box<Subscription>, ClientError>),
+    /// A step of a reconciliation was made.
+    Reconciled(String, reconciliations::Opening, reconciliations::Answered),
     /// A count was made.
     Counted(String, Result<(u64, Option<HyperLogLog>), ClientError>),
 }
@@ -34,6 +36,8 @@ impl Done {
             Self::Published(_, result) => result.as_ref().err(),
             Self::Subscribed(_, _, result) => result.as_ref().err(),
             Self::Counted(_, result) => result.as_ref().err(),
+            // What failed in the engine was said where it did.
+            Self::Reconciled(..) => None,
         }
     }
 }
