@@ -192,6 +192,65 @@ async fn a_damaged_store_is_set_aside_or_refused_as_configured() {
     }
 }
 
+/// All bytes of a store's file, or of the files of its folder.
+fn bytes_of(path: &Path) -> Vec<u8> {
+    if path.is_file() {
+        return fs::read(path).unwrap();
+    }
+    fs::read_dir(path).unwrap().flat_map(|entry| bytes_of(&entry.unwrap().path())).collect()
+}
+
+#[tokio::test]
+async fn sensitive_kinds_are_encrypted_at_rest_and_the_store_opens_with_its_key_only() {
+    let holds = |bytes: &[u8], text: &str| {
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    for backend in EMBEDDED {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(backend, folder.path());
+        store.seal_key_file = folder.path().join("key");
+        fs::write(&store.seal_key_file, format!("{}\n", "5a".repeat(32))).unwrap();
+        let first = client(&store).await;
+        let author = Author::new();
+        let whispered = author.event(4, vec![], "whispered to one", now());
+        let aloud = author.event(1, vec![], "said to all", now() - 1);
+        first.import(vec![whispered.to_json(), aloud.to_json()]).await.unwrap();
+        assert_eq!(ids(&first, Filter::new()).await, [whispered.id, aloud.id]);
+        first.close().await;
+        let at_rest = bytes_of(&store.path);
+        assert!(!holds(&at_rest, "whispered to one"), "{backend:?}");
+        // sled compresses nothing either: what is not sensitive stands there.
+        assert!(holds(&at_rest, "said to all"), "{backend:?}");
+
+        let right = store.seal_key_file.clone();
+        fs::write(folder.path().join("other"), "5b".repeat(32)).unwrap();
+        fs::write(folder.path().join("short"), "5a").unwrap();
+        for (file, told) in
+            [("", "it needs its key"), ("other", "by another key"), ("short", "64 hexadecimal")]
+        {
+            store.seal_key_file =
+                if file.is_empty() { file.into() } else { folder.path().join(file) };
+            let config = ClientConfig { store: store.clone(), ..ClientConfig::default() };
+            let error = NostrClient::new(config).await.err().unwrap().to_string();
+            assert!(error.contains(told), "{backend:?}, {file}: {error}");
+        }
+        store.seal_key_file = right;
+        let again = client(&store).await;
+        assert_eq!(ids(&again, Filter::new()).await, [whispered.id, aloud.id], "{backend:?}");
+        again.close().await;
+    }
+    for backend in SHARED {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(backend, folder.path());
+        store.seal_key_file = "key".into();
+        let config = ClientConfig { store, ..ClientConfig::default() };
+        match NostrClient::new(config).await {
+            Err(StartError::Config { key, .. }) => assert_eq!(key, "store.seal_key_file"),
+            other => panic!("{backend:?}: {other:?}"),
+        }
+    }
+}
+
 fn request_to_vanish(author: &Author, relay: &str) -> Event {
     author.event(62, vec![Tag::new(["relay", relay])], "", now())
 }

@@ -52,18 +52,64 @@ fn size_limit(config: &StoreConfig) -> Option<SizeLimit> {
 
 #[cfg(feature = "redb")]
 fn open_redb(config: &StoreConfig) -> Opened {
-    use nipworker_store_redb::{RedbOptions, open_store};
+    use nipworker_store_redb::{RedbKv, RedbOptions};
 
-    let options = || RedbOptions { cache_bytes: config.cache_bytes };
-    key_value(config, on_disk(config, |path| open_store(path, options()))?)
+    let seal = seal(config)?;
+    let open = |path: &Path| {
+        let kv = RedbKv::open(path, RedbOptions { cache_bytes: config.cache_bytes })?;
+        over(path, kv, seal.clone())
+    };
+    key_value(config, on_disk(config, open)?)
 }
 
 #[cfg(feature = "sled")]
 fn open_sled(config: &StoreConfig) -> Opened {
-    use nipworker_store_sled::{SledOptions, open_store};
+    use nipworker_store_sled::{SledKv, SledOptions};
 
-    let options = SledOptions { cache_bytes: config.cache_bytes as u64, ..SledOptions::default() };
-    key_value(config, on_disk(config, |path| open_store(path, options.clone()))?)
+    let seal = seal(config)?;
+    let cache_bytes = config.cache_bytes as u64;
+    let open = |path: &Path| {
+        let kv = SledKv::open(path, SledOptions { cache_bytes, ..SledOptions::default() })?;
+        over(path, kv, seal.clone())
+    };
+    key_value(config, on_disk(config, open)?)
+}
+
+/// The store in a backend that is open.
+#[cfg(any(feature = "redb", feature = "sled"))]
+fn over(
+    path: &Path,
+    kv: impl nipworker_store::OrderedKv + 'static,
+    seal: Option<nipworker_store::Seal>,
+) -> Result<KvStore, OpenError> {
+    let store = match seal {
+        Some(seal) => KvStore::open_sealed(kv, seal),
+        None => KvStore::open(kv),
+    };
+    store.map_err(|error| OpenError::from_store(path, error))
+}
+
+/// What is encrypted at rest, and by which key; its file is read here.
+#[cfg(any(feature = "redb", feature = "sled"))]
+fn seal(config: &StoreConfig) -> Result<Option<nipworker_store::Seal>, StartError> {
+    use nipworker_store::{SEAL_KEY_BYTES, Seal};
+    use zeroize::Zeroizing;
+
+    let file = &config.seal_key_file;
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let wrong = |problem: String| StartError::Config {
+        key: "store.seal_key_file".to_owned(),
+        problem: format!("{}: {problem}", file.display()),
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let text = Zeroizing::new(text);
+    let mut key = Zeroizing::new([0; SEAL_KEY_BYTES]);
+    if hex::decode_to_slice(text.trim(), &mut *key).is_err() {
+        return Err(wrong(format!("is not {} hexadecimal digits", 2 * SEAL_KEY_BYTES)));
+    }
+    Ok(Some(Seal::new(&key, config.sealed_kinds.iter().copied())))
 }
 
 #[cfg(feature = "sqlite")]

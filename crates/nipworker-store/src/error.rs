@@ -27,6 +27,12 @@ pub enum StoreError {
     /// The database holds data, but not an event store. Remedy: name another file.
     #[error("database holds other data than an event store")]
     Foreign,
+    /// Rows of the store are sealed, and not by this key. Remedy: the right key.
+    #[error("store is sealed: {problem}")]
+    SealKey {
+        /// What is wrong with the key.
+        problem: &'static str,
+    },
     /// A filter asks for full-text search (NIP-50), which this store does not offer.
     #[error("filter asks for a full-text search, which this store does not offer")]
     SearchUnsupported,

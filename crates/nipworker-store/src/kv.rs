@@ -1,10 +1,13 @@
 //! The small ordered key-value port that backends implement.
 
 mod memory;
+mod sealed;
 
 use std::{collections::BTreeMap, io};
 
 pub use memory::MemoryKv;
+pub(crate) use sealed::SealedKv;
+pub use sealed::{SEAL_KEY_BYTES, Seal};
 
 /// Keys and values as bytes, keys in the order of their bytes.
 ///

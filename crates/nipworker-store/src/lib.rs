@@ -9,6 +9,7 @@
 //! * [`KvStore`] implements it over any [`OrderedKv`]: replaceable and addressable events
 //!   (NIP-01), deletion requests (NIP-09), expiration (NIP-40), requests to vanish (NIP-62), indexes
 //!   and the query planner;
+//! * [`Seal`] encrypts events of sensitive kinds at rest;
 //! * [`MemoryKv`] is the backend that forgets when the process ends;
 //! * [`OpenError`] and [`set_aside`] are for backends on a disk: why one does not open, and how it
 //!   makes way for a fresh one;
@@ -64,7 +65,7 @@ pub use event_store::{
 };
 pub use kv::{
     Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, KvStats, MemoryKv, OrderedKv,
-    WriteBatch,
+    SEAL_KEY_BYTES, Seal, WriteBatch,
 };
 pub use opening::{OpenError, is_full};
 pub use position::{Cursor, Position};

@@ -27,7 +27,7 @@ pub use miner::{Dispatch, MinerConfig, Remine, Reserve};
 pub use outbox::OutboxConfig;
 pub use proxy::{ProxyConfig, ProxyUse};
 pub use routing::{RoutingConfig, RoutingMode};
-pub use store::{KEPT_FILTERS_MAX, STORE_BYTES_MIN, StoreBackend, StoreConfig};
+pub use store::{KEPT_FILTERS_MAX, SEALED_KINDS, STORE_BYTES_MIN, StoreBackend, StoreConfig};
 
 /// Settings of a [`NostrClient`](crate::NostrClient). `Default` works without any server: a store
 /// in memory, no relays, threads by the number of cores.

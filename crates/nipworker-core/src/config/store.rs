@@ -38,6 +38,10 @@ impl StoreBackend {
     }
 }
 
+/// Kinds whose content is for few: direct messages (NIP-04), seals and gift wraps (NIP-59), drafts
+/// (NIP-37), wallets and their tokens (NIP-60), and data of applications (NIP-78).
+pub const SEALED_KINDS: [u16; 8] = [4, 13, 1_059, 7_374, 7_375, 17_375, 30_078, 31_234];
+
 /// Filters for which a store keeps ids and times in memory, at most.
 pub const KEPT_FILTERS_MAX: usize = 64;
 
@@ -58,6 +62,12 @@ pub struct StoreConfig {
     pub url: String,
     /// File that holds the password for `url`; empty where the server asks for none.
     pub password_file: PathBuf,
+    /// File with the key (64 hexadecimal digits) by which events of `sealed_kinds` are encrypted at rest;
+    /// empty encrypts nothing. Not offered by `sqlite` and `postgres`, whose tables are there to be read.
+    pub seal_key_file: PathBuf,
+    /// Kinds whose events are encrypted at rest, where there is a key. What they are found by (author,
+    /// time, kind, values of one-letter tags) is not.
+    pub sealed_kinds: Vec<u16>,
     /// Memory that the backend may use as its cache, in bytes. Not used by `postgres`.
     pub cache_bytes: usize,
     /// Memory for events that were read lately, in bytes; 0 keeps none. Not used by `sqlite` and
@@ -94,6 +104,8 @@ impl Default for StoreConfig {
             path: PathBuf::new(),
             url: String::new(),
             password_file: PathBuf::new(),
+            seal_key_file: PathBuf::new(),
+            sealed_kinds: SEALED_KINDS.into(),
             cache_bytes: 16 * 1024 * 1024,
             row_cache_bytes: ROW_CACHE_BYTES_DEFAULT,
             recent_bytes: RECENT_BYTES_DEFAULT,
@@ -127,6 +139,11 @@ impl StoreConfig {
         if self.reader_threads > most {
             let problem = format!("{} is out of range, the most is {most}", self.reader_threads);
             return Err(("reader_threads", problem));
+        }
+        let has_tables = matches!(self.backend, StoreBackend::Sqlite | StoreBackend::Postgres);
+        if has_tables && !self.seal_key_file.as_os_str().is_empty() {
+            let problem = format!("\"{}\" encrypts nothing", self.backend.name());
+            return Err(("seal_key_file", problem));
         }
         if self.kept_filters.len() > KEPT_FILTERS_MAX {
             let problem =

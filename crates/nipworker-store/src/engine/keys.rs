@@ -32,7 +32,7 @@ use super::facts::Facts;
 /// that no key grows with what an author writes.
 const VALUE_BYTES_INLINE: usize = 64;
 
-pub(super) const EVENT: u8 = b'E';
+pub(crate) const EVENT: u8 = b'E';
 pub(super) const ID: u8 = b'I';
 pub(super) const AUTHOR: u8 = b'A';
 pub(super) const KIND: u8 = b'K';
@@ -49,6 +49,8 @@ pub(super) const VANISHING: u8 = b'W';
 pub(super) const META_SCHEMA: &[u8] = b"Mschema";
 /// There while an older store is being rewritten.
 pub(super) const META_MIGRATING: &[u8] = b"Mmigrating";
+/// A text that is known, sealed: whether a key is the right one.
+pub(super) const META_SEAL: &[u8] = b"Mseal";
 pub(super) const META_EVENTS: &[u8] = b"Mevents";
 /// Bytes of the keys and values of all events and their index entries.
 pub(super) const META_BYTES: &[u8] = b"Mbytes";

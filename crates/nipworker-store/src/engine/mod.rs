@@ -26,6 +26,7 @@ mod vanish;
 mod walk;
 
 pub use kept::KEPT_EVENTS_MAX;
+pub(crate) use keys::EVENT as EVENT_KEY;
 pub use keys::bytes_of;
 pub use plan::MERGED_CURSORS_MAX;
 pub use store::{KvStore, RECENT_BYTES_DEFAULT, ROW_CACHE_BYTES_DEFAULT, SCHEMA_VERSION};

@@ -12,10 +12,12 @@ use nipworker_protocol::{Attestation, EventId, Filter, PackedEvent, PublicKey, V
 
 use crate::{
     CheckReport, Cursor, Direction, EventStore, KeyRange, KvError, KvSnapshot, OrderedKv,
-    PAGE_EVENTS_MAX, Page, PageRequest, Position, PutOutcome, SizeLimit, StoreError, StoreStats,
-    WriteBatch,
+    PAGE_EVENTS_MAX, Page, PageRequest, Position, PutOutcome, Seal, SizeLimit, StoreError,
+    StoreStats, WriteBatch,
     rules::{self, Ledger},
 };
+
+use crate::kv::SealedKv;
 
 use super::{
     check,
@@ -72,11 +74,40 @@ impl KvStore {
         Self::open_shared(Arc::new(kv))
     }
 
+    /// As [`KvStore::open`], with events of sensitive kinds encrypted on the way to the backend. What a
+    /// store holds from before stays readable as it is; an export that is imported into a fresh store
+    /// seals it.
+    ///
+    /// # Errors
+    /// As [`KvStore::open`]; [`StoreError::SealKey`] for another key than the store was sealed by.
+    pub fn open_sealed(kv: impl OrderedKv + 'static, seal: Seal) -> Result<Self, StoreError> {
+        let kv: Arc<dyn OrderedKv> = Arc::new(kv);
+        let is_new = match kv.snapshot()?.get(keys::META_SEAL)? {
+            None => true,
+            Some(sealed) if seal.open(keys::META_SEAL, &sealed).is_some() => false,
+            Some(_) => return Err(StoreError::SealKey { problem: "by another key" }),
+        };
+        let store = Self::open_unlocked(Arc::new(SealedKv::new(Arc::clone(&kv), seal.clone())))?;
+        if is_new {
+            let mut batch = WriteBatch::new();
+            batch.put(keys::META_SEAL, seal.seal(keys::META_SEAL, keys::META_SEAL));
+            kv.commit(&batch)?;
+        }
+        Ok(store)
+    }
+
     /// As [`KvStore::open`], over a backend that others hold too. They must not write to it.
     ///
     /// # Errors
     /// As [`KvStore::open`].
     pub fn open_shared(kv: Arc<dyn OrderedKv>) -> Result<Self, StoreError> {
+        if kv.snapshot()?.get(keys::META_SEAL)?.is_some() {
+            return Err(StoreError::SealKey { problem: "it needs its key" });
+        }
+        Self::open_unlocked(kv)
+    }
+
+    fn open_unlocked(kv: Arc<dyn OrderedKv>) -> Result<Self, StoreError> {
         let snapshot = kv.snapshot()?;
         match snapshot.get(keys::META_SCHEMA)? {
             Some(value) => {
