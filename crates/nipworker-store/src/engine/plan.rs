@@ -1,6 +1,6 @@
 //! Which index a filter is answered from.
 
-use nipworker_protocol::Filter;
+use nipworker_protocol::{Filter, KindClass};
 
 use crate::{Direction, KeyRange, KvSnapshot, Position, StoreError};
 
@@ -28,6 +28,9 @@ pub(super) enum Plan {
         /// Of those in the filter's window nothing is left to compare but the kind.
         covers: bool,
     },
+    /// Look up who holds each address that the filter's authors and kinds make: there is one event at
+    /// most for each. Nothing is left to compare.
+    Addresses,
     /// Merge these index ranges.
     Ranges {
         ranges: Vec<KeyRange>,
@@ -60,6 +63,9 @@ pub(super) fn plan(
         let covers = filter.authors.is_none() && filter.tags.is_empty();
         return Ok(Plan::Ids { covers });
     }
+    if filter.tags.is_empty() && asks_for_addresses(filter) {
+        return Ok(Plan::Addresses);
+    }
     let window = |prefix: &Vec<u8>| keys::window(prefix, filter.since, filter.until, after);
     let mut best: Option<(f64, Vec<KeyRange>, bool)> = None;
     let candidates = candidates(filter);
@@ -77,6 +83,13 @@ pub(super) fn plan(
         Some((_, ranges, covers)) if !ranges.is_empty() => Plan::Ranges { ranges, covers },
         _ => Plan::Nothing,
     })
+}
+
+/// Whether authors and kinds leave one event at most for each pair, and there are not too many pairs.
+fn asks_for_addresses(filter: &Filter) -> bool {
+    let (Some(authors), Some(kinds)) = (&filter.authors, &filter.kinds) else { return false };
+    authors.len().saturating_mul(kinds.len()) <= MERGED_CURSORS_MAX
+        && kinds.iter().all(|kind| KindClass::of(*kind) == KindClass::Replaceable)
 }
 
 /// The indexes that can answer `filter`; never empty, because the events themselves always can.
@@ -173,6 +186,7 @@ mod tests {
         match plan(filter, None, &*snapshot).unwrap() {
             Plan::Ranges { ranges, covers } => (ranges[0].start[0], ranges.len(), covers),
             Plan::Ids { covers } => (keys::ID, 0, covers),
+            Plan::Addresses => (keys::ADDRESS, 0, true),
             Plan::Nothing => (0, 0, false),
         }
     }
@@ -208,6 +222,9 @@ mod tests {
             (any().authors([author(1), author(2)]).kinds([1, 7]), (keys::AUTHOR_KIND, 4, true)),
             (any().authors([author(1)]).since(NOW - 5), (keys::AUTHOR, 1, true)),
             (any().kinds([1, 1, 7]), (keys::KIND, 2, true)),
+            (any().authors([author(1)]).kinds([0, 10_002]), (keys::ADDRESS, 0, true)),
+            (any().authors([author(1)]).kinds([0, 1]), (keys::AUTHOR_KIND, 2, true)),
+            (any().authors([author(1)]).kinds([30_000]), (keys::AUTHOR_KIND, 1, true)),
             (any().tag('t', ["x", "y"]), (keys::TAG, 2, true)),
             (any().kinds(0..2_000), (keys::EVENT, 1, true)),
             (any().kinds([1]).since(2).until(1), (0, 0, false)),

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use nipworker_protocol::{Filter, packed::head_of};
+use nipworker_protocol::{Coordinate, Filter, packed::head_of};
 
 use crate::{Direction, KvCursor, KvSnapshot, Position, StoreError};
 
@@ -11,6 +11,7 @@ use super::{
     keys,
     matcher::Matcher,
     plan::{Plan, plan},
+    walk::Source as Rows,
 };
 
 /// Where candidates come from.
@@ -49,8 +50,9 @@ impl<'s> Stream<'s> {
         after: Option<Position>,
         matched: u64,
         now: i64,
-        snapshot: &'s dyn KvSnapshot,
+        rows: Rows<'s>,
     ) -> Result<Self, StoreError> {
+        let snapshot = rows.snapshot;
         let limit = limit.map_or(u64::MAX, |limit| limit as u64);
         let plan = if matched < limit { plan(filter, after, snapshot)? } else { Plan::Nothing };
         let mut covers = false;
@@ -59,6 +61,10 @@ impl<'s> Stream<'s> {
             Plan::Ids { covers: complete } => {
                 covers = complete;
                 Source::Listed(listed(filter, after, snapshot)?.into_iter())
+            }
+            Plan::Addresses => {
+                covers = true;
+                Source::Listed(addressed(filter, after, rows)?.into_iter())
             }
             Plan::Ranges { ranges, covers: complete } => {
                 covers = complete;
@@ -193,11 +199,7 @@ fn listed(
     for id in filter.ids.iter().flatten() {
         if let Some(value) = snapshot.get(&keys::id(id))? {
             let (position, facts) = keys::read_id_entry(id, &value)?;
-            let time = position.created_at;
-            if after.is_none_or(|after| after < position)
-                && filter.since.is_none_or(|since| time >= since)
-                && filter.until.is_none_or(|until| time <= until)
-            {
+            if is_within(filter, after, position) {
                 found.push((position, facts));
             }
         }
@@ -205,4 +207,34 @@ fn listed(
     // An id that is named twice is passed over like an event of two merged ranges.
     found.sort_unstable();
     Ok(found)
+}
+
+/// What the filter's authors hold of its replaceable kinds, as far as it lies in its window.
+fn addressed(
+    filter: &Filter,
+    after: Option<Position>,
+    rows: Rows<'_>,
+) -> Result<Vec<(Position, Facts)>, StoreError> {
+    let mut found = Vec::new();
+    for pubkey in filter.authors.iter().flatten() {
+        for kind in filter.kinds.iter().flatten() {
+            let address = Coordinate { kind: *kind, pubkey: *pubkey, identifier: String::new() };
+            let Some(holder) = rows.snapshot.get(&keys::address(&address))? else { continue };
+            let position = Position::from_key_end(&holder)
+                .ok_or_else(|| StoreError::damaged(format!("holder of address {address}")))?;
+            if is_within(filter, after, position) {
+                // Whoever asks wants the event as a rule, and then it is in memory.
+                found.push((position, Facts::of(&rows.read(position)?.view())));
+            }
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn is_within(filter: &Filter, after: Option<Position>, position: Position) -> bool {
+    let time = position.created_at;
+    after.is_none_or(|after| after < position)
+        && filter.since.is_none_or(|since| time >= since)
+        && filter.until.is_none_or(|until| time <= until)
 }

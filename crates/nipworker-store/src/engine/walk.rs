@@ -86,7 +86,7 @@ impl<'s> Walk<'s> {
             .map(|(index, filter)| {
                 let limit = filter.limit.filter(|_| limits == Limits::Exact);
                 let matched = matched.get(index).copied().unwrap_or(0);
-                Stream::open(filter, limit, after, matched, now, source.snapshot)
+                Stream::open(filter, limit, after, matched, now, source)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { source, streams })
