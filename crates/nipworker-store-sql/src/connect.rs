@@ -11,7 +11,12 @@ use sqlx::{
 use crate::{bridge::Bridge, dialect::Dialect, error::not_opened, schema};
 
 /// Seconds after which a call gives up to wait for a connection.
-pub const ACQUIRE_S: u64 = 10;
+pub const ACQUIRE_S: u64 = 5;
+
+/// Seconds after which a call gives up altogether, but for those that read or write everything: checks,
+/// exports, compactions, and making room when a store is opened. It is less than a cache waits for its
+/// store.
+pub const CALL_S: u64 = 20;
 
 /// Seconds that SQLite waits for another process to end its writing.
 pub const BUSY_S: u64 = 10;
@@ -127,7 +132,14 @@ impl Place {
             dialect: Dialect::Postgres,
             url: full.into(),
             shown: PathBuf::from(shown.as_str()),
-            settings: vec!["SET application_name = 'nipworker'".to_owned()],
+            settings: vec![
+                "SET application_name = 'nipworker'".to_owned(),
+                // The server gives up where we do: a connection may be gone without a word.
+                format!("SET statement_timeout = '{CALL_S}s'"),
+                format!("SET lock_timeout = '{CALL_S}s'"),
+                // What a process that is stopped holds is let go of.
+                format!("SET idle_in_transaction_session_timeout = '{}s'", 3 * CALL_S),
+            ],
         })
     }
 
@@ -137,7 +149,6 @@ impl Place {
         DRIVERS.call_once(sqlx::any::install_default_drivers);
 
         let bridge = Bridge::new().map_err(|error| OpenError::from_io(&self.shown, error))?;
-        let told = |error| not_opened(self.dialect, &self.shown, error);
         let connect = AnyConnectOptions::from_str(&self.url)
             .map_err(|error| OpenError::Format {
                 path: self.shown.clone(),
@@ -145,11 +156,16 @@ impl Place {
             })?
             .disable_statement_logging();
         let pool = bridge.wait(async {
-            // Looked at as it is: the settings of the others change a file.
-            let mut first = AnyConnection::connect_with(&connect).await.map_err(told)?;
-            schema::refuse_what_is_not_ours(self.dialect, &mut first, &self.shown).await?;
-            first.close().await.map_err(told)?;
-
+            let mut attempt = 1;
+            loop {
+                match self.look(&connect).await {
+                    Err(error) if attempt < ATTEMPTS && self.may_be_contended(&error) => {
+                        attempt += 1;
+                        tokio::time::sleep(ATTEMPT_PAUSE).await;
+                    }
+                    looked => break looked?,
+                }
+            }
             let settings = self.settings.clone();
             let pool = AnyPoolOptions::new()
                 .max_connections(options.connections())
@@ -178,6 +194,19 @@ impl Place {
         Ok((bridge, pool))
     }
 
+    /// Finds out whether the database is one of ours, and takes our settings: a pool would try again and
+    /// again, and would not say why it does not come to an end.
+    async fn look(&self, connect: &AnyConnectOptions) -> Result<(), OpenError> {
+        let told = |error| not_opened(self.dialect, &self.shown, error);
+        let mut first = AnyConnection::connect_with(connect).await.map_err(told)?;
+        // Before the settings, which change a file.
+        schema::refuse_what_is_not_ours(self.dialect, &mut first, &self.shown).await?;
+        for setting in &self.settings {
+            first.execute(sqlx::AssertSqlSafe(setting.clone())).await.map_err(told)?;
+        }
+        first.close().await.map_err(told)
+    }
+
     /// Whether an error of making the tables may come of another process that makes them too.
     fn may_be_contended(&self, error: &OpenError) -> bool {
         self.dialect == Dialect::Sqlite
@@ -197,24 +226,33 @@ impl Place {
 #[cfg(feature = "sqlite")]
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
+/// Bytes of the smallest page, and so of the shortest database.
+#[cfg(feature = "sqlite")]
+const SHORTEST_BYTES: u64 = 512;
+
 /// SQLite itself takes a short file of something else for an empty database, and writes over it.
 #[cfg(feature = "sqlite")]
 fn refuse_what_is_no_database(path: &std::path::Path) -> Result<(), OpenError> {
     use std::io::Read;
 
-    let mut begin = Vec::new();
-    match std::fs::File::open(path) {
+    match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        opened => opened
-            .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin))
-            .map_err(|error| OpenError::from_io(path, error))?,
-    };
-    // An empty file is what a process leaves that was killed while it made one.
-    if begin.is_empty() || begin == MAGIC {
-        return Ok(());
+        Err(error) => return Err(OpenError::from_io(path, error)),
+        // An empty file is what a process leaves that was killed while it made one. A long one is left to
+        // SQLite: whoever opens and closes the file beside it takes its locks away (POSIX).
+        Ok(about) if about.len() == 0 || about.len() >= SHORTEST_BYTES => return Ok(()),
+        Ok(_) => {}
     }
+    let mut begin = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin))
+        .map_err(|error| OpenError::from_io(path, error))?;
     Err(OpenError::Corrupt {
         path: path.to_owned(),
-        detail: "it does not begin as SQLite files do".to_owned(),
+        detail: if begin == MAGIC {
+            "it ends within its first page".to_owned()
+        } else {
+            "it does not begin as SQLite files do".to_owned()
+        },
     })
 }

@@ -95,7 +95,7 @@ impl Dialect {
         }
     }
 
-    /// The bytes that the tables take on the disk.
+    /// The bytes that the tables take on the disk, as the database says.
     pub(crate) fn disk_bytes(self) -> &'static str {
         match self {
             Self::Sqlite => {
@@ -114,7 +114,9 @@ impl Dialect {
     pub(crate) fn compact(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
-            Self::Postgres => &["VACUUM FULL events", "VACUUM FULL tags"],
+            Self::Postgres => {
+                &["SET statement_timeout = 0", "VACUUM FULL events", "VACUUM FULL tags"]
+            }
         }
     }
 }

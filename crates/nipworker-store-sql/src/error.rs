@@ -14,6 +14,7 @@ mod sqlite {
     pub(super) const READONLY: i32 = 8;
     pub(super) const IOERR: i32 = 10;
     pub(super) const CORRUPT: i32 = 11;
+    pub(super) const CONSTRAINT: i32 = 19;
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const NOTADB: i32 = 26;
@@ -26,6 +27,9 @@ pub(crate) fn told(dialect: Dialect, during: &'static str, error: sqlx::Error) -
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default().into_owned();
             let detail = error.message().to_owned();
+            if is_permanent(dialect, &code) {
+                return StoreError::Damaged { what: format!("{during}: {detail} (code {code})") };
+            }
             match dialect {
                 Dialect::Sqlite => told_by_sqlite(during, &code, detail),
                 Dialect::Postgres => told_by_postgres(during, &code, detail),
@@ -46,10 +50,24 @@ pub(crate) fn told(dialect: Dialect, during: &'static str, error: sqlx::Error) -
     })
 }
 
+/// Whether the same statement will fail again until somebody changes something: tables that say otherwise
+/// than they should, missing rights, a server that only reads.
+fn is_permanent(dialect: Dialect, code: &str) -> bool {
+    match dialect {
+        Dialect::Sqlite => primary(code) == sqlite::CONSTRAINT,
+        Dialect::Postgres => {
+            code == "25006" || ["23", "42"].iter().any(|class| code.starts_with(class))
+        }
+    }
+}
+
+/// The primary code is the low byte of the extended one.
+fn primary(code: &str) -> i32 {
+    code.parse::<i32>().unwrap_or_default() & 0xff
+}
+
 fn told_by_sqlite(during: &'static str, code: &str, detail: String) -> KvError {
-    // The primary code is the low byte of the extended one.
-    let primary = code.parse::<i32>().unwrap_or_default() & 0xff;
-    match primary {
+    match primary(code) {
         sqlite::FULL => {
             KvError::Full { during, source: io::Error::new(io::ErrorKind::StorageFull, detail) }
         }
@@ -67,13 +85,14 @@ fn told_by_sqlite(during: &'static str, code: &str, detail: String) -> KvError {
     }
 }
 
-/// By the class of the SQLSTATE, its first two letters.
+/// By the SQLSTATE.
 fn told_by_postgres(during: &'static str, code: &str, detail: String) -> KvError {
     match code {
         "53100" => {
             KvError::Full { during, source: io::Error::new(io::ErrorKind::StorageFull, detail) }
         }
-        code if code.starts_with("XX") => KvError::Corrupt { during, detail },
+        // Damaged data and damaged indexes; others of this class pass.
+        "XX001" | "XX002" => KvError::Corrupt { during, detail },
         code => KvError::Unavailable { during, detail: format!("{detail} (SQLSTATE {code})") },
     }
 }

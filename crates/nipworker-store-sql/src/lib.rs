@@ -10,7 +10,7 @@
 //!   `readable_events`.
 //!
 //! A put is one transaction, whatever number of events it has; writers take turns, and readers wait for
-//! nobody. An acknowledged event is on the disk: SQLite runs with a write-ahead log and
+//! none of them. Only compacting a PostgreSQL database makes everybody wait. An acknowledged event is on the disk: SQLite runs with a write-ahead log and
 //! `synchronous = FULL`; PostgreSQL as its server is configured, so leave `synchronous_commit` on there.
 //!
 //! Several processes may use one database at a time. Each keeps its own figure of evicted events.
@@ -40,6 +40,7 @@ mod counting;
 mod dialect;
 mod error;
 mod evict;
+mod figures;
 mod filter;
 mod ledger;
 mod page;
@@ -52,6 +53,8 @@ mod transaction;
 mod vanish;
 mod write;
 
-pub use connect::{ACQUIRE_S, BUSY_S, CACHE_BYTES_DEFAULT, CONNECTIONS_DEFAULT, SqlOptions};
+pub use connect::{
+    ACQUIRE_S, BUSY_S, CACHE_BYTES_DEFAULT, CALL_S, CONNECTIONS_DEFAULT, SqlOptions,
+};
 pub use nipworker_store::{OpenError, Quarantine, set_aside};
 pub use store::SqlStore;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures::TryStreamExt;
 use nipworker_protocol::{Attestation, EventId, Filter, PackedEvent, Verified};
 use nipworker_store::{Cursor, PAGE_EVENTS_MAX, Page, PageRequest, Position, StoreError};
 use sqlx::{AnyConnection, Row, any::AnyRow};
@@ -108,7 +109,7 @@ impl Question<'_> {
             }
             let mut statement = Statement::new("SELECT count(*) FROM (SELECT e.id");
             matching.append(&mut statement);
-            statement.push(" LIMIT ").push_bind(limit as i64).push(") AS q");
+            statement.push(" LIMIT ").push_bind(rows(limit)).push(") AS q");
             let row = statement.query().fetch_one(&mut *connection).await.map_err(self.told())?;
             *matched = row.try_get::<i64, _>(0).map_err(self.told())?.cast_unsigned();
         }
@@ -149,14 +150,15 @@ impl Question<'_> {
                     "SELECT * FROM (SELECT {index} AS n, e.created_at, e.id, e.packed_bytes"
                 ));
                 matching.append(&mut statement);
-                statement.push(matching.order()).push(" LIMIT ").push_bind(*left as i64);
+                statement.push(matching.order()).push(" LIMIT ").push_bind(rows(*left));
                 statement.push(&format!(") AS q{place}"));
             }
             statement.push(" ORDER BY 1, 2 DESC, 3");
-            let rows = statement.query().fetch_all(&mut *connection).await.map_err(self.told())?;
-            for row in &rows {
+            // One by one: there may be hundreds of thousands.
+            let mut rows = statement.query().fetch(&mut *connection);
+            while let Some(row) = rows.try_next().await.map_err(self.told())? {
                 let filter = row.try_get::<i64, _>(0).map_err(self.told())?;
-                streams[filter as usize].push(self.candidate(row)?);
+                streams[filter as usize].push(self.candidate(&row)?);
             }
         }
         Ok(streams)
@@ -196,6 +198,11 @@ impl Question<'_> {
         let dialect = self.dialect;
         move |error| told(dialect, DURING, error)
     }
+}
+
+/// A number of rows for a `LIMIT`.
+fn rows(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Reads events by their ids.

@@ -6,23 +6,25 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use nipworker_protocol::{Attestation, EventId, Filter, PackedEvent, PublicKey, Verified};
 use nipworker_store::{
-    CheckReport, EventStore, OpenError, Page, PageRequest, Position, PutOutcome, StoreError,
-    StoreStats, rules,
+    CheckReport, EventStore, KvError, OpenError, Page, PageRequest, Position, PutOutcome,
+    StoreError, StoreStats, rules,
 };
 use sqlx::{AnyConnection, AnyPool, Executor};
 
 use crate::{
     bridge::Bridge,
     check::Check,
-    connect::{Place, SqlOptions},
-    counting::{count, number, totals},
+    connect::{CALL_S, Place, SqlOptions},
+    counting::{count, number},
     dialect::Dialect,
     error::told,
     evict::make_room,
+    figures::Figures,
     ledger::Batch,
     page::{self, Question, by_id},
     row::{COLUMNS, event_id, read},
@@ -49,6 +51,7 @@ pub struct SqlStore {
     bridge: Bridge,
     dialect: Dialect,
     options: SqlOptions,
+    figures: Figures,
     /// Events that made room for others.
     evicted: AtomicU64,
     /// Writers of this process take turns here, before those of others in the database.
@@ -90,31 +93,53 @@ impl SqlStore {
         let (bridge, pool) = place.open(&options)?;
         let dialect = place.dialect;
         let evicted = AtomicU64::new(0);
-        let store = Self { pool, bridge, dialect, options, evicted, writing: Mutex::new(()) };
-        let opened = store.remove_vanished().and_then(|_| store.make_room());
+        let figures = Figures::default();
+        let store =
+            Self { pool, bridge, dialect, options, figures, evicted, writing: Mutex::new(()) };
+        let opened = store
+            .remove_vanished()
+            .and_then(|_| store.make_room())
+            .and_then(|()| store.reading("asking for figures", async |_| Ok(())));
         match opened {
             Ok(()) => Ok(store),
             Err(error) => Err(OpenError::from_store(&place.shown, error)),
         }
     }
 
-    /// Works in a transaction that sees one moment.
+    /// Works in a transaction that sees one moment, for [`CALL_S`] at most.
     fn reading<T>(
         &self,
         during: &'static str,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let told = |error| told(self.dialect, during, error);
-        self.bridge.wait(async {
-            let begin = self.dialect.begin_read();
-            let mut transaction = Transaction::begin(&self.pool, begin).await.map_err(told)?;
-            let result = work(transaction.connection()).await?;
-            transaction.release().await.map_err(told)?;
-            Ok(result)
-        })
+        self.bridge.wait(within(during, self.read(during, work)))
     }
 
-    /// Works in a transaction that is committed where `work` succeeds.
+    /// The same, for as long as it takes.
+    fn reading_all<T>(
+        &self,
+        during: &'static str,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.bridge.wait(self.read(during, work))
+    }
+
+    async fn read<T>(
+        &self,
+        during: &'static str,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let told = |error| told(self.dialect, during, error);
+        let begin = self.dialect.begin_read();
+        let mut transaction = Transaction::begin(&self.pool, begin).await.map_err(told)?;
+        let result = work(transaction.connection()).await?;
+        self.figures.refresh(transaction.connection(), self.dialect).await?;
+        transaction.release().await.map_err(told)?;
+        Ok(result)
+    }
+
+    /// Works in a transaction that is committed where `work` succeeds, for [`CALL_S`] at most. After that
+    /// it is not known whether it was.
     fn writing<T>(
         &self,
         during: &'static str,
@@ -124,15 +149,19 @@ impl SqlStore {
         let told = |error| told(dialect, during, error);
         // A panic leaves nothing half done: its transaction is rolled back.
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.bridge.wait(async {
+        self.bridge.wait(within(during, async {
             let begin = dialect.begin_write();
             let mut transaction = Transaction::begin(&self.pool, begin).await.map_err(told)?;
-            let mut writer = Writer { connection: transaction.connection(), dialect };
+            let mut writer = Writer::new(transaction.connection(), dialect);
             writer.lock().await?;
             let result = work(&mut writer).await?;
+            let totals = writer.totals;
             transaction.commit().await.map_err(told)?;
+            if let Some(totals) = totals {
+                self.figures.set_totals(totals);
+            }
             Ok(result)
-        })
+        }))
     }
 
     /// Removes what is left of those who asked to vanish, and says how many events that were.
@@ -166,6 +195,19 @@ impl SqlStore {
         page::check(filters)?;
         Ok(Question { dialect: self.dialect, filters, now })
     }
+}
+
+/// Gives up after [`CALL_S`]. The transaction's connection is closed then, and the database rolls back what
+/// was not committed.
+async fn within<T>(
+    during: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let limit = Duration::from_secs(CALL_S);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        let detail = format!("the database gave no answer within {CALL_S} seconds");
+        Err(StoreError::Kv(KvError::Unavailable { during, detail }))
+    })
 }
 
 impl EventStore for SqlStore {
@@ -242,7 +284,10 @@ impl EventStore for SqlStore {
         self.writing("sweeping", async |writer| {
             let dialect = writer.dialect;
             let mut statement = Statement::new("SELECT id FROM events WHERE expires_at <= ");
-            statement.push_bind(now).push(" ORDER BY expires_at LIMIT ").push_bind(max as i64);
+            statement
+                .push_bind(now)
+                .push(" ORDER BY expires_at LIMIT ")
+                .push_bind(i64::try_from(max).unwrap_or(i64::MAX));
             let expired = statement.query().fetch_all(&mut *writer.connection).await;
             let expired = expired.map_err(|error| told(dialect, "sweeping", error))?;
             let ids: Vec<EventId> =
@@ -292,7 +337,7 @@ impl EventStore for SqlStore {
         visit: &mut dyn FnMut(Verified<PackedEvent>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         const DURING: &str = "exporting";
-        self.reading(DURING, async |connection| {
+        self.reading_all(DURING, async |connection| {
             let mut behind: Option<Position> = None;
             loop {
                 let mut statement = Statement::new(&format!("SELECT {COLUMNS} FROM events"));
@@ -325,24 +370,21 @@ impl EventStore for SqlStore {
     }
 
     fn check(&self) -> Result<CheckReport, StoreError> {
-        self.reading("checking", async |connection| {
+        self.reading_all("checking", async |connection| {
             Check::new(connection, self.dialect).run().await
         })
     }
 
+    /// As of the last use of the store; where others write to the database, at most ten seconds behind it.
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.reading("asking for figures", async |connection| {
-            let (events, event_bytes) = totals(connection, self.dialect).await?;
-            let disk = Statement::new(self.dialect.disk_bytes());
-            let disk_bytes = number(connection, self.dialect, disk).await?.cast_unsigned();
-            Ok(StoreStats {
-                backend: self.dialect.name().to_owned(),
-                events,
-                event_bytes,
-                evicted: self.evicted.load(Ordering::Relaxed),
-                disk_bytes: Some(disk_bytes),
-                schema_version: schema::VERSION,
-            })
+        let known = self.figures.known();
+        Ok(StoreStats {
+            backend: self.dialect.name().to_owned(),
+            events: known.events,
+            event_bytes: known.bytes,
+            evicted: self.evicted.load(Ordering::Relaxed),
+            disk_bytes: Some(known.disk_bytes),
+            schema_version: schema::VERSION,
         })
     }
 
@@ -353,13 +395,18 @@ impl EventStore for SqlStore {
 
     fn compact(&self) -> Result<(), StoreError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |error| told(self.dialect, "compacting", error);
         self.bridge.wait(async {
+            // Its settings go with it.
+            let mut connection = self.pool.acquire().await.map_err(told)?;
+            connection.close_on_drop();
             for statement in self.dialect.compact() {
-                let compacted = self.pool.execute(*statement).await;
-                compacted.map_err(|error| told(self.dialect, "compacting", error))?;
+                connection.execute(*statement).await.map_err(told)?;
             }
-            Ok(())
-        })
+            Ok::<_, StoreError>(())
+        })?;
+        self.figures.expire();
+        self.reading("asking for figures", async |_| Ok(()))
     }
 }
 

@@ -26,9 +26,15 @@ pub(crate) struct Changed {
 pub(crate) struct Writer<'c> {
     pub(crate) connection: &'c mut AnyConnection,
     pub(crate) dialect: Dialect,
+    /// Events and bytes, once they have changed.
+    pub(crate) totals: Option<(u64, u64)>,
 }
 
-impl Writer<'_> {
+impl<'c> Writer<'c> {
+    pub(crate) fn new(connection: &'c mut AnyConnection, dialect: Dialect) -> Self {
+        Self { connection, dialect, totals: None }
+    }
+
     /// Makes this writer the only one of this database until its transaction ends.
     pub(crate) async fn lock(&mut self) -> Result<(), StoreError> {
         match self.dialect.lock() {
@@ -82,7 +88,12 @@ impl Writer<'_> {
         }
         let mut statement = Statement::new("UPDATE totals SET events = events + ");
         statement.push_bind(changed.events).push(", bytes = bytes + ").push_bind(changed.bytes);
-        self.execute(statement).await
+        statement.push(" RETURNING events, bytes");
+        let told = self.told();
+        let row = statement.query().fetch_one(&mut *self.connection).await.map_err(told)?;
+        let column = |at| row.try_get::<i64, _>(at).map(|it| it.max(0).cast_unsigned());
+        self.totals = Some((column(0).map_err(told)?, column(1).map_err(told)?));
+        Ok(())
     }
 
     async fn insert_events(&mut self, rows: &[EventRow]) -> Result<(), StoreError> {

@@ -193,8 +193,14 @@ fn flipped_bytes_cut_ends_and_holes_give_errors_and_no_panic() {
 fn share(open: impl Fn() -> SqlStore + Sync) {
     let (one, other) = (open(), open());
     let note = samples::note(1, samples::NOW, "shared");
-    assert_eq!(one.put_batch(&[note.clone()], samples::NOW).unwrap(), [PutOutcome::Stored]);
-    assert_eq!(other.put_batch(&[note.clone()], samples::NOW).unwrap(), [PutOutcome::Duplicate]);
+    assert_eq!(
+        one.put_batch(std::slice::from_ref(&note), samples::NOW).unwrap(),
+        [PutOutcome::Stored]
+    );
+    assert_eq!(
+        other.put_batch(std::slice::from_ref(&note), samples::NOW).unwrap(),
+        [PutOutcome::Duplicate]
+    );
     thread::scope(|scope| {
         for (by, store) in [(2, &one), (3, &other)] {
             scope.spawn(move || {

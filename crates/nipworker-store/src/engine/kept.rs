@@ -14,8 +14,8 @@ use super::{
     walk::{Limits, Source, Walk},
 };
 
-/// Events that one set holds at most, 80 bytes each; a filter that more answer is asked of the indexes
-/// as any other.
+/// Events that one set holds at most, about 80 bytes each; a filter that more answer is asked of the
+/// indexes as any other, until the store is opened again.
 pub const KEPT_EVENTS_MAX: usize = 1_000_000;
 
 /// Positions, with the time at which each expires (NIP-40).
@@ -31,8 +31,8 @@ enum State {
     Known(Positions),
     /// It is to be read again.
     Unknown,
-    /// Nothing is kept of so many.
-    TooMany,
+    /// Nothing is kept: there are too many, or some cannot be read.
+    Off,
 }
 
 /// The sets of a store.
@@ -43,20 +43,13 @@ pub(super) struct KeptSets {
 
 impl KeptSets {
     /// Reads what answers each of `filters`. Nobody writes meanwhile.
-    pub(super) fn load(
-        filters: Vec<Filter>,
-        snapshot: &dyn KvSnapshot,
-        cache: &RowCache,
-    ) -> Result<Self, StoreError> {
-        let sets = filters
-            .into_iter()
-            .map(|filter| {
-                let filter = Filter { limit: None, ..filter };
-                let state = RwLock::new(read(&filter, snapshot, cache)?);
-                Ok(Set { filter, state })
-            })
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Self { sets })
+    pub(super) fn load(filters: Vec<Filter>, snapshot: &dyn KvSnapshot, cache: &RowCache) -> Self {
+        let sets = filters.into_iter().map(|filter| {
+            let filter = normal(&Filter { limit: None, ..filter });
+            let state = RwLock::new(read(&filter, snapshot, cache));
+            Set { filter, state }
+        });
+        Self { sets: sets.collect() }
     }
 
     /// Takes over what a commit changed.
@@ -84,20 +77,16 @@ impl KeptSets {
         self.sets.iter().for_each(Set::forget);
     }
 
-    /// Reads again what is not known. Nobody writes meanwhile.
-    pub(super) fn reload(
-        &self,
-        snapshot: &dyn KvSnapshot,
-        cache: &RowCache,
-    ) -> Result<(), StoreError> {
-        for set in self.sets.iter().filter(|set| set.is_unknown()) {
-            let state = read(&set.filter, snapshot, cache)?;
+    /// Reads again what is kept for `filter` and not known. Nobody writes meanwhile.
+    pub(super) fn reload(&self, filter: &Filter, snapshot: &dyn KvSnapshot, cache: &RowCache) {
+        let outdated = self.sets.iter().filter(|set| set.is_for(filter) && set.is_unknown());
+        for set in outdated {
+            let state = read(&set.filter, snapshot, cache);
             *set.state.write().unwrap_or_else(|poisoned| {
                 set.state.clear_poison();
                 poisoned.into_inner()
             }) = state;
         }
-        Ok(())
     }
 
     /// Whether something is kept for such a filter that is not known any more.
@@ -133,13 +122,17 @@ impl KeptSets {
 impl Set {
     /// Whether `filter` asks for this set, or for a part of it in time.
     fn is_for(&self, filter: &Filter) -> bool {
-        let open = Filter {
-            limit: None,
-            since: self.filter.since.and(filter.since),
-            until: self.filter.until.and(filter.until),
-            ..filter.clone()
-        };
-        open == self.filter
+        let kept = &self.filter;
+        let begins_within = kept.since.is_none_or(|kept| filter.since.is_some_and(|it| it >= kept));
+        let ends_within = kept.until.is_none_or(|kept| filter.until.is_some_and(|it| it <= kept));
+        begins_within
+            && ends_within
+            && normal(&Filter {
+                limit: None,
+                since: kept.since,
+                until: kept.until,
+                ..filter.clone()
+            }) == *kept
     }
 
     fn is_unknown(&self) -> bool {
@@ -152,7 +145,7 @@ impl Set {
         if let State::Known(positions) = &mut *state {
             change(positions);
             if positions.len() > KEPT_EVENTS_MAX {
-                *state = State::TooMany;
+                *state = State::Off;
             }
         }
     }
@@ -164,21 +157,38 @@ impl Set {
     }
 }
 
-fn read(filter: &Filter, snapshot: &dyn KvSnapshot, cache: &RowCache) -> Result<State, StoreError> {
-    let source = Source { snapshot, cache };
+/// The filter with its lists in order, each value once.
+fn normal(filter: &Filter) -> Filter {
+    fn tidy<T: Ord>(values: &mut Vec<T>) {
+        values.sort_unstable();
+        values.dedup();
+    }
+    let mut filter = filter.clone();
+    filter.ids.iter_mut().for_each(tidy);
+    filter.authors.iter_mut().for_each(tidy);
+    filter.kinds.iter_mut().for_each(tidy);
+    filter.tags.values_mut().for_each(tidy);
+    filter
+}
+
+/// What answers `filter`, by the indexes alone. What cannot be read is told to those who ask for it; here
+/// it costs the set.
+fn read(filter: &Filter, snapshot: &dyn KvSnapshot, cache: &RowCache) -> State {
     let mut positions = Positions::new();
-    let filters = std::slice::from_ref(filter);
-    // Also what has expired and was not swept: whoever asks says what the time is.
-    let mut walk = Walk::start(source, filters, Limits::Ignored, None, &[], i64::MIN)?;
-    let mut is_too_much = false;
-    walk.run(&mut |found| {
-        let position = found.position;
-        let expires_at = found.into_event()?.view().expiration();
-        positions.insert(position, expires_at);
-        is_too_much = positions.len() > KEPT_EVENTS_MAX;
-        Ok(if is_too_much { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(if is_too_much { State::TooMany } else { State::Known(positions) })
+    let mut collect = || -> Result<(), StoreError> {
+        let source = Source { snapshot, cache };
+        let filters = std::slice::from_ref(filter);
+        // Also what has expired and was not swept: whoever asks says what the time is.
+        Walk::start(source, filters, Limits::Ignored, None, &[], i64::MIN)?.run(&mut |found| {
+            positions.insert(found.position, found.expires_at);
+            let is_too_much = positions.len() > KEPT_EVENTS_MAX;
+            Ok(if is_too_much { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
+    };
+    match collect() {
+        Ok(()) if positions.len() <= KEPT_EVENTS_MAX => State::Known(positions),
+        _ => State::Off,
+    }
 }
 
 #[cfg(test)]
@@ -261,6 +271,37 @@ mod tests {
         let store = KvStore::open(kv).unwrap().with_kept_sets(vec![any().kinds([1])]).unwrap();
         assert!(store.kept_answers(&any().kinds([1]), NOW));
         assert_eq!(store.ids(&[any().kinds([1])], 100, NOW).unwrap().len(), 50);
+    }
+
+    #[test]
+    fn a_filter_finds_its_set_in_whatever_order_it_names_values_and_as_a_part_in_time() {
+        let kept = any().kinds([10_002, 0, 3]).since(NOW - 100);
+        let store = KvStore::open(MemoryKv::new()).unwrap().with_kept_sets(vec![kept]).unwrap();
+        for (filter, is_kept) in [
+            (any().kinds([0, 3, 10_002, 3]).since(NOW - 100), true),
+            (any().kinds([3, 0, 10_002]).since(NOW - 9).until(NOW), true),
+            (any().kinds([0, 3, 10_002]).since(NOW - 101), false),
+            (any().kinds([0, 3, 10_002]), false),
+            (any().kinds([0, 3]).since(NOW), false),
+        ] {
+            assert_eq!(store.kept_answers(&filter, NOW), is_kept, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_costs_nobody_the_store() {
+        let kv = MemoryKv::new();
+        let store = KvStore::open(kv.clone()).unwrap();
+        let tagged = event(1, NOW, 1, &[&["t", "x"]], "");
+        store.put_batch(std::slice::from_ref(&tagged), NOW).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.put(keys::event(Position::of(&tagged)), b"rubbish");
+        crate::OrderedKv::commit(&kv, &batch).unwrap();
+        // The second needs the row.
+        let kept = vec![any().kinds([1]), any().tag('t', ["x"]).authors([author(1)])];
+        let store = KvStore::open(kv).unwrap().with_kept_sets(kept).unwrap();
+        assert_eq!(store.ids(&[any().kinds([1])], 9, NOW).unwrap().len(), 1);
+        assert!(store.check().unwrap().problem_count > 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! [`KvStore`]: the port's calls, put together from the parts beside this file.
 
 use std::{
+    mem,
     ops::ControlFlow,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -87,11 +88,19 @@ impl KvStore {
             Some(sealed) if seal.open(keys::META_SEAL, &sealed).is_some() => false,
             Some(_) => return Err(StoreError::SealKey { problem: "by another key" }),
         };
-        let store = Self::open_unlocked(Arc::new(SealedKv::new(Arc::clone(&kv), seal.clone())))?;
-        if is_new {
+        let mark = || {
             let mut batch = WriteBatch::new();
             batch.put(keys::META_SEAL, seal.seal(keys::META_SEAL, keys::META_SEAL));
-            kv.commit(&batch)?;
+            kv.commit(&batch)
+        };
+        // Before anything is sealed, which the rewriting of an older store does already.
+        let is_ours = kv.snapshot()?.get(keys::META_SCHEMA)?.is_some();
+        if is_new && is_ours {
+            mark()?;
+        }
+        let store = Self::open_unlocked(Arc::new(SealedKv::new(Arc::clone(&kv), seal.clone())))?;
+        if is_new && !is_ours {
+            mark()?;
         }
         Ok(store)
     }
@@ -163,23 +172,25 @@ impl KvStore {
     }
 
     /// Keeps the ids and times of what answers each of `filters` in memory, so that
-    /// [`EventStore::ids`] for one of them, or for a part of one in time, asks no index. Reads all of them
-    /// once before it returns. Limits play no part.
+    /// [`EventStore::ids`] for one of them, or for a part of one in time, asks no index. Reads the indexes
+    /// of all of them once before it returns. Limits play no part. Nothing is kept for a filter that more
+    /// than [`KEPT_EVENTS_MAX`](crate::KEPT_EVENTS_MAX) events answer, or that cannot be answered.
     ///
     /// # Errors
-    /// [`StoreError::Kv`], [`StoreError::Damaged`], [`StoreError::SearchUnsupported`].
+    /// [`StoreError::Kv`].
     pub fn with_kept_sets(self, filters: Vec<Filter>) -> Result<Self, StoreError> {
         let kept = {
             let _turn = self.writing();
-            KeptSets::load(filters, &*self.kv.snapshot()?, &self.rows)?
+            KeptSets::load(filters, &*self.kv.snapshot()?, &self.rows)
         };
         Ok(Self { kept, ..self })
     }
 
-    /// Reads kept sets again after a commit of which it is not known whether it was done.
-    fn reload_kept(&self) -> Result<(), StoreError> {
+    /// Reads what is kept for `filter` again, after a commit of which it is not known whether it was done.
+    fn reload_kept(&self, filter: &Filter) -> Result<(), StoreError> {
         let _turn = self.writing();
-        self.kept.reload(&*self.kv.snapshot()?, &self.rows)
+        self.kept.reload(filter, &*self.kv.snapshot()?, &self.rows);
+        Ok(())
     }
 
     /// Names the addresses (`wss://…`) by which requests to vanish (NIP-62) mean this store. Those
@@ -271,19 +282,13 @@ impl KvStore {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.kv.commit(&batch) {
-            Ok(()) => {
-                self.recent.apply(&batch);
-                self.kept.apply(&batch);
-                Ok(())
-            }
-            Err(error) => {
-                // It may have been applied all the same.
-                self.recent.forget();
-                self.kept.forget();
-                Err(error)
-            }
-        }
+        // Whatever becomes of it, also a panic: what is not known to be right is forgotten.
+        let in_doubt = InDoubt { recent: &self.recent, kept: &self.kept };
+        self.kv.commit(&batch)?;
+        self.recent.apply(&batch);
+        self.kept.apply(&batch);
+        mem::forget(in_doubt);
+        Ok(())
     }
 
     /// Positions of events that have expired, the longest expired first, at most `max`.
@@ -303,6 +308,19 @@ impl KvStore {
             );
         }
         Ok(found)
+    }
+}
+
+/// Makes what is held in memory forget, unless it is told otherwise.
+struct InDoubt<'s> {
+    recent: &'s Recent,
+    kept: &'s KeptSets,
+}
+
+impl Drop for InDoubt<'_> {
+    fn drop(&mut self) {
+        self.recent.forget();
+        self.kept.forget();
     }
 }
 
@@ -412,7 +430,7 @@ impl EventStore for KvStore {
     fn ids(&self, filters: &[Filter], max: usize, now: i64) -> Result<Vec<Position>, StoreError> {
         if let [filter] = filters {
             if self.kept.is_outdated(filter) {
-                self.reload_kept()?;
+                self.reload_kept(filter)?;
             }
             if let Some(ids) = self.kept.ids(filter, max, now) {
                 return Ok(ids);

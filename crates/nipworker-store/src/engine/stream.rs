@@ -33,6 +33,8 @@ enum Source<'s> {
 pub(super) struct Stream<'s> {
     source: Source<'s>,
     head: Option<Position>,
+    /// When the head expires.
+    head_expires_at: Option<i64>,
     /// The head's row, where reading the head gave it for free.
     row: Option<Vec<u8>>,
     matcher: Matcher<'s>,
@@ -91,8 +93,17 @@ impl<'s> Stream<'s> {
             }
         };
         let matcher = Matcher::new(filter);
-        let mut stream =
-            Self { source, head: None, row: None, matcher, covers, limit, matched, now };
+        let mut stream = Self {
+            source,
+            head: None,
+            head_expires_at: None,
+            row: None,
+            matcher,
+            covers,
+            limit,
+            matched,
+            now,
+        };
         stream.advance()?;
         Ok(stream)
     }
@@ -100,6 +111,11 @@ impl<'s> Stream<'s> {
     /// The next candidate; `None` when there are no more or the limit is reached.
     pub(super) fn head(&self) -> Option<Position> {
         self.head
+    }
+
+    /// When the head expires (NIP-40), as the index says.
+    pub(super) fn head_expires_at(&self) -> Option<i64> {
+        self.head_expires_at
     }
 
     /// Hands out the head's row, if it came along.
@@ -163,6 +179,7 @@ impl<'s> Stream<'s> {
             // An event stands in several merged ranges when several of its tags were asked for.
             if Some(position) != passed && may_answer(facts) {
                 self.head = Some(position);
+                self.head_expires_at = facts.expires_at;
                 return Ok(());
             }
         }

@@ -41,6 +41,7 @@ impl Source<'_> {
 pub(super) struct Found<'f> {
     source: Source<'f>,
     pub(super) position: Position,
+    pub(super) expires_at: Option<i64>,
     event: Option<PackedEvent>,
 }
 
@@ -110,7 +111,7 @@ impl<'s> Walk<'s> {
         visit: &mut dyn FnMut(Found<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         while let Some(position) = self.streams.iter().filter_map(Stream::head).min() {
-            let mut found = Found { source: self.source, position, event: None };
+            let mut found = Found { source: self.source, position, expires_at: None, event: None };
             let mut wanted = false;
             for stream in &mut self.streams {
                 if stream.head() != Some(position) {
@@ -119,6 +120,7 @@ impl<'s> Walk<'s> {
                 if let Some(bytes) = stream.take_row().filter(|_| found.event.is_none()) {
                     found.event = Some(read_row(position, bytes)?);
                 }
+                found.expires_at = stream.head_expires_at();
                 if stream.covers() || stream.matcher().matches(&found.event()?.view()) {
                     stream.count_match();
                     wanted = true;

@@ -27,8 +27,10 @@ use super::{keys, row::read_row};
 /// What an entry takes beside the bytes of its event: the entry itself, and its places in three lists.
 const ENTRY_BYTES: usize = 320;
 
-/// Events that one question that was not answered from here brings in.
+/// Events that one question that was not answered from here brings in, and their bytes, if they are more
+/// than one event.
 const LOADED_AT_ONCE: usize = 512;
+const LOADED_BYTES: usize = 2 * 1024 * 1024;
 
 /// An event, with what is compared most.
 pub(super) struct Entry {
@@ -143,8 +145,10 @@ impl Recent {
     /// Brings in some of the events that follow on what is here, as long as there is room. `snapshot` is
     /// no older than `version`, which was asked for before it was taken.
     pub(super) fn load(&self, snapshot: &dyn KvSnapshot, version: u64) -> Result<(), StoreError> {
-        let floor = match self.read() {
-            Some(inner) if inner.version == version && !inner.is_full => inner.floor,
+        let (floor, room) = match self.read() {
+            Some(inner) if inner.version == version && !inner.is_full => {
+                (inner.floor, self.bytes_max.saturating_sub(inner.bytes).min(LOADED_BYTES))
+            }
             _ => return Ok(()),
         };
         if floor == Floor::None {
@@ -155,15 +159,17 @@ impl Recent {
             range.start = keys::event(position);
         }
         let mut cursor = snapshot.scan(range, Direction::Forward)?;
-        let mut loaded = Vec::with_capacity(LOADED_AT_ONCE);
+        let mut loaded = Vec::new();
+        let mut bytes = 0;
         let mut new_floor = Floor::None;
         while let Some((key, value)) = cursor.advance()? {
             let position = Position::from_key_end(key)
                 .ok_or_else(|| StoreError::damaged(format!("event key of {} bytes", key.len())))?;
-            if loaded.len() == LOADED_AT_ONCE {
+            if loaded.len() == LOADED_AT_ONCE || (bytes > room && !loaded.is_empty()) {
                 new_floor = Floor::At(position);
                 break;
             }
+            bytes += value.len() + ENTRY_BYTES;
             loaded.push(read_row(position, value.to_vec())?);
         }
         self.change(|inner| {
