@@ -11,6 +11,7 @@
 //! | `Publish` | checks → crypto → cache → live subscriptions → relays | `Published` |
 //! | `Import` | checks → crypto → cache → live subscriptions | `Imported` |
 //! | `Count` | asked of the cache | `Counted` |
+//! | `List` | asked of the cache | `Listed` |
 //!
 //! `Subscribed` comes when the cache has been read to its end, and the cache is read as fast as the
 //! reader takes the rows: so the client reads the stream while it waits for that answer.
@@ -33,7 +34,7 @@
 //! | bound | value | beyond it |
 //! |---|---|---|
 //! | mailbox | [`MAILBOX_CAPACITY`] messages | who sends waits |
-//! | batches, publishes, imports, counts under way | [`MAX_IN_FLIGHT`] | the mailbox is not read |
+//! | batches, publishes, imports, counts, lists under way | [`MAX_IN_FLIGHT`] | the mailbox is not read |
 //! | publishes that wait for relays | [`MAX_AWAITING_RECEIPTS`] | `Failed` with code `Busy`, transient |
 //! | reconciliations with relays | [`MAX_RECONCILING`] | `Failed` with code `Busy`, transient |
 //! | one request to crypto, cache | [`ParserConfig`] | `Failed`, transient |

@@ -14,7 +14,6 @@ use nipworker_pipeline::{
     pipes::{MAX_PIPES, PipeSpec},
 };
 use nipworker_protocol::{Event, EventId, Filter, HyperLogLog, PublicKey, RelayUrl, UnsignedEvent};
-use nipworker_relay::Responder;
 use nipworker_schema::{
     ClientEdge, ClientMessageT, CountT, CountedT, CryptoEdge, CryptoMessageT, GetPublicKeyT, ListT,
     SignT, SubscribeT,
@@ -373,7 +372,7 @@ impl NostrClient {
     }
 
     /// Where the stored events that answer `filter` stand: time and id, the newest `max` of them, newest
-    /// first; [`STORED_POSITIONS_MAX`](crate::STORED_POSITIONS_MAX) at most.
+    /// first: what a [`Responder`](crate::Responder) compares (NIP-77); [`STORED_POSITIONS_MAX`](crate::STORED_POSITIONS_MAX) at most.
     ///
     /// # Errors
     /// As [`count`](Self::count).
@@ -390,21 +389,6 @@ impl NostrClient {
         Ok(listed.positions.chunks_exact(8 + EventId::LEN).filter_map(position).collect())
     }
 
-    /// Answers others who compare what they have with what is stored here (NIP-77): the state of the
-    /// moment in which it is asked for. `None` when more than `max` events answer `filter`.
-    ///
-    /// # Errors
-    /// As [`count`](Self::count).
-    pub async fn responder(
-        &self,
-        filter: Filter,
-        max: usize,
-    ) -> Result<Option<Responder>, ClientError> {
-        let max = max.min(STORED_POSITIONS_MAX - 1);
-        let stored = self.stored_positions(filter, max + 1).await?;
-        Ok((stored.len() <= max).then(|| Responder::new(&stored)))
-    }
-
     async fn counted(&self, filters: Vec<Filter>, hll: bool) -> Result<CountedT, ClientError> {
         check(&filters)?;
         let filters = filters.iter().map(Into::into).collect();
@@ -413,7 +397,7 @@ impl NostrClient {
         expect_answer!(answer, ClientMessageT::Counted)
     }
 
-    /// How everything is. Reads counters; waits for no worker.
+    /// How everything is. Reads counters; waits for no worker and no database.
     pub fn status(&self) -> ClientStatus {
         let Durable { hub, pipeline, relays, desk, outbox, routing, .. } = &self.inner.durable;
         let held = self.held().clone();

@@ -14,7 +14,7 @@ type Opened = Result<Arc<dyn EventStore>, StartError>;
 /// # Errors
 /// [`StartError::Store`]: it is in use, cannot be read, written or reached, is damaged, or is of a kind
 /// that this build does not have. With `set_aside_damaged` a damaged one is renamed, and a fresh one
-/// begun. [`StartError::Config`]: the file of its password cannot be read.
+/// begun. [`StartError::Config`]: the file of its password or key cannot be read.
 pub fn open_store(config: &StoreConfig) -> Opened {
     match config.backend {
         StoreBackend::Memory => key_value(config, KvStore::open(MemoryKv::new()).map_err(told)?),

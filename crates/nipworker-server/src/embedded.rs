@@ -34,6 +34,11 @@ pub(crate) struct Signers {
 pub(crate) fn engine_config(config: &Config) -> ClientConfig {
     let mut engine = config.engine.clone();
     engine.store.path = config.data_dir().join(engine.store.place());
+    for file in [&mut engine.store.seal_key_file, &mut engine.store.password_file] {
+        if !file.as_os_str().is_empty() {
+            *file = config.data_dir().join(&*file);
+        }
+    }
     for file in [&mut engine.miner.checkpoint, &mut engine.outbox.file] {
         if let FileSetting::At(path) = file {
             *path = config.data_dir().join(&*path);

@@ -18,6 +18,9 @@ use tempfile::TempDir;
 const START_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at it.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// What PostgreSQL says of obstacles that go away.
+const PASSING: [&str; 3] =
+    ["pre-existing shared memory", "could not create any TCP/IP sockets", "Address already in use"];
 /// PostgreSQL refuses to run as root; what root starts runs as this user.
 const USER: &str = "nobody";
 /// Connections at a time: a test has a few, and tests run side by side.
@@ -93,12 +96,14 @@ impl Server {
     /// Kills all of it at once.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It leads a group of its own, which its helpers belong to.
-            // SAFETY: one system call on numbers.
-            unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
+            let helpers = children_of(child.id());
+            child.kill().ok();
             child.wait().ok();
-            // Its children are reparented and end on their own time.
-            thread::sleep(LOOK_PAUSE);
+            // They lead groups of their own, and would end by themselves a little later.
+            for helper in helpers {
+                // SAFETY: one system call on numbers.
+                unsafe { libc::kill(helper, libc::SIGKILL) };
+            }
         }
     }
 
@@ -107,6 +112,21 @@ impl Server {
     /// # Errors
     /// In words: it does not come back.
     pub fn run(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match self.try_run() {
+                // What was killed has not ended yet, or somebody else took the port meanwhile.
+                Err(told)
+                    if Instant::now() < deadline && PASSING.iter().any(|it| told.contains(it)) =>
+                {
+                    thread::sleep(LOOK_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_run(&mut self) -> Result<(), String> {
         if self.port == 0 {
             self.port = free_port().map_err(|error| format!("a free port: {error}"))?;
         }
@@ -217,6 +237,12 @@ fn end_with_us(command: &mut Command) {
             _ => Err(io::Error::last_os_error()),
         });
     }
+}
+
+/// Processes that `parent` started, where the system tells.
+fn children_of(parent: u32) -> Vec<libc::pid_t> {
+    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    listed.unwrap_or_default().split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
 fn free_port() -> io::Result<u16> {

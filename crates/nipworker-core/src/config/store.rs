@@ -133,7 +133,7 @@ impl StoreConfig {
         if self.backend == StoreBackend::Postgres
             && let Some(problem) = url_problem(&self.url)
         {
-            return Err(("url", problem.to_owned()));
+            return Err(("url", problem));
         }
         let most = nipworker_cache::READERS_MAX;
         if self.reader_threads > most {
@@ -174,20 +174,46 @@ impl StoreConfig {
     }
 }
 
+/// Parameters that the address of a database may have: those of PostgreSQL's own clients that name no
+/// secret. Others are refused rather than passed over, since a password may stand in a misspelt one.
+const URL_PARAMETERS: [&str; 11] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
 /// What is wrong with the address of a database. Whether anybody answers there is found out later.
-fn url_problem(url: &str) -> Option<&'static str> {
+fn url_problem(url: &str) -> Option<String> {
     let Some(rest) = ["postgres://", "postgresql://"].iter().find_map(|it| url.strip_prefix(it))
     else {
-        return Some("is no address like postgres://user@host:port/database");
+        return Some("is no address like postgres://user@host:port/database".to_owned());
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    let holds_a_password = user.contains(':')
-        || rest.split_once('?').is_some_and(|(_, query)| {
-            query.split('&').any(|parameter| parameter.starts_with("password="))
-        });
-    holds_a_password
-        .then_some("holds a password: put that into a file, and name it by password_file")
+    if user.contains(':') {
+        return Some(
+            "holds a password: put that into a file, and name it by password_file".to_owned(),
+        );
+    }
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let is_known = |parameter: &str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        URL_PARAMETERS.contains(&name) || name.starts_with("options[")
+    };
+    (!query.split('&').all(|parameter| parameter.is_empty() || is_known(parameter))).then(|| {
+        format!(
+            "has a parameter that is none of {}; a password belongs into password_file",
+            URL_PARAMETERS.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]
@@ -214,12 +240,12 @@ mod tests {
         for url in ["", "host/events", "mysql://host/events"] {
             assert!(problem(url).unwrap().starts_with("url is no address"), "{url}");
         }
-        for url in [
-            "postgres://nip:secret@host/events",
-            "postgres://nip:se@cret@host/events",
-            "postgres://host/events?user=nip&password=secret",
-        ] {
+        for url in ["postgres://nip:secret@host/events", "postgres://nip:se@cret@host/events"] {
             assert!(problem(url).unwrap().starts_with("url holds a password"), "{url}");
+        }
+        for parameter in ["user=nip&password=secret", "passwd=secret", "pass%77ord=secret", "x"] {
+            let told = problem(&format!("postgres://host/events?{parameter}")).unwrap();
+            assert!(told.starts_with("url has a parameter") && !told.contains("secret"), "{told}");
         }
         // Nobody looks at it where it is not used.
         assert_eq!(StoreConfig::default().validate(), Ok(()));

@@ -84,6 +84,9 @@ fn open(args: &StoreArgs) -> Result<Arc<dyn EventStore>, Failure> {
     config.set_aside_damaged = false;
     // Nor does it make room in one.
     config.max_bytes = 0;
+    // Nor does it need what makes others faster.
+    config.kept_filters.clear();
+    config.recent_bytes = 0;
     if config.backend != StoreBackend::Postgres {
         let file = config.path.display();
         match config.path.try_exists() {

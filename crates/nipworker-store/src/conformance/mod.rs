@@ -80,6 +80,7 @@ macro_rules! event_store_conformance {
             a_count_of_authors_takes_each_of_them_in_once,
             the_oldest_come_first_in_an_export,
             an_export_makes_an_equal_store,
+            positions_are_those_of_the_answers,
             figures_follow_what_is_kept,
             puts_and_queries_from_many_threads_agree,
             random_work_agrees_with_the_naive_store

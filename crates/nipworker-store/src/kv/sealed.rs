@@ -7,6 +7,7 @@ use chacha20poly1305::{
 };
 use nipworker_protocol::packed::head_of;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::{
     Direction, KeyRange, KvCursor, KvEntry, KvError, KvSnapshot, KvStats, OrderedKv, WriteBatch,
@@ -29,49 +30,53 @@ const NONCE_BYTES: usize = 24;
 /// What is sealed is the event: content, tags, signature. What it is found by is not: id, time, author,
 /// kind, and the values of its one-letter tags stand in the indexes as they are, longer values as hashes.
 #[derive(Clone)]
-pub struct Seal {
+pub struct Seal(Arc<Inner>);
+
+struct Inner {
+    /// Wipes its key when it is dropped.
     cipher: XChaCha20Poly1305,
-    nonce_key: [u8; SEAL_KEY_BYTES],
-    kinds: Arc<BTreeSet<u16>>,
+    nonce_key: Zeroizing<[u8; SEAL_KEY_BYTES]>,
+    kinds: BTreeSet<u16>,
 }
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seal").field("kinds", &self.kinds).finish_non_exhaustive()
+        f.debug_struct("Seal").field("kinds", &self.0.kinds).finish_non_exhaustive()
     }
 }
 
 impl Seal {
     /// Seals events of these kinds.
     pub fn new(key: &[u8; SEAL_KEY_BYTES], kinds: impl IntoIterator<Item = u16>) -> Self {
-        let derived = |purpose: &str| -> [u8; SEAL_KEY_BYTES] {
-            Sha256::new().chain_update(purpose).chain_update(key).finalize().into()
+        let derived = |purpose: &str| -> Zeroizing<[u8; SEAL_KEY_BYTES]> {
+            Zeroizing::new(Sha256::new().chain_update(purpose).chain_update(key).finalize().into())
         };
         let key = derived("nipworker-store: rows at rest");
-        Self {
-            cipher: XChaCha20Poly1305::new(GenericArray::from_slice(&key)),
+        Self(Arc::new(Inner {
+            cipher: XChaCha20Poly1305::new(GenericArray::from_slice(&*key)),
             nonce_key: derived("nipworker-store: nonces at rest"),
-            kinds: Arc::new(kinds.into_iter().collect()),
-        }
+            kinds: kinds.into_iter().collect(),
+        }))
     }
 
     /// Whether this value of this key is to be sealed.
     fn concerns(&self, key: &[u8], value: &[u8]) -> bool {
         key.first() == Some(&EVENT_KEY)
-            && head_of(value).is_ok_and(|(kind, _)| self.kinds.contains(&kind))
+            && head_of(value).is_ok_and(|(kind, _)| self.0.kinds.contains(&kind))
     }
 
     /// What stands on the disk instead of `value`.
     pub(crate) fn seal(&self, key: &[u8], value: &[u8]) -> Vec<u8> {
         let nonce = Sha256::new()
-            .chain_update(self.nonce_key)
+            .chain_update(*self.0.nonce_key)
             .chain_update((key.len() as u64).to_be_bytes())
             .chain_update(key)
             .chain_update(value)
             .finalize();
         let nonce = &nonce[..NONCE_BYTES];
         let mut content = value.to_vec();
-        self.cipher
+        self.0
+            .cipher
             .encrypt_in_place(XNonce::from_slice(nonce), key, &mut content)
             .expect("a row is far shorter than the cipher's limit");
         [&[MARK], nonce, &content].concat()
@@ -81,7 +86,7 @@ impl Seal {
     pub(crate) fn open(&self, key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, content) = sealed.strip_prefix(&[MARK])?.split_at_checked(NONCE_BYTES)?;
         let mut content = content.to_vec();
-        self.cipher.decrypt_in_place(XNonce::from_slice(nonce), key, &mut content).ok()?;
+        self.0.cipher.decrypt_in_place(XNonce::from_slice(nonce), key, &mut content).ok()?;
         Some(content)
     }
 

@@ -1,7 +1,7 @@
 //! Clients that compare what they have with what is stored here (NIP-77).
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,33 +19,50 @@ pub(crate) const RECONCILED_EVENTS_TOTAL: usize = 2_000_000;
 /// A reconciliation in which the client says nothing for this long is over.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// What a client is told when something broke here.
+const FAILED: &str = "error: the comparison failed";
+
 /// One opening of one name. A name that is opened again gets another.
 pub(super) type Opening = u64;
 
-/// What is compared, counted against [`RECONCILED_EVENTS_TOTAL`] while somebody needs it.
+/// A part of [`RECONCILED_EVENTS_TOTAL`], given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    responder: Responder,
+struct Part {
+    events: usize,
     total: Arc<AtomicUsize>,
 }
 
-impl Share {
+impl Part {
     /// `None` when that is too much at the moment.
-    fn take(responder: Responder, total: &Arc<AtomicUsize>) -> Option<Self> {
-        let events = responder.len();
+    fn take(events: usize, total: &Arc<AtomicUsize>) -> Option<Self> {
         total
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
                 taken.checked_add(events).filter(|taken| *taken <= RECONCILED_EVENTS_TOTAL)
             })
             .ok()
-            .map(|_| Self { responder, total: Arc::clone(total) })
+            .map(|_| Self { events, total: Arc::clone(total) })
+    }
+
+    /// Gives back what is not needed.
+    fn shrink_to(&mut self, events: usize) {
+        let surplus = self.events.saturating_sub(events);
+        self.total.fetch_sub(surplus, Ordering::AcqRel);
+        self.events -= surplus;
     }
 }
 
-impl Drop for Share {
+impl Drop for Part {
     fn drop(&mut self) {
-        self.total.fetch_sub(self.responder.len(), Ordering::AcqRel);
+        self.total.fetch_sub(self.events, Ordering::AcqRel);
     }
+}
+
+/// What is compared.
+#[derive(Debug)]
+pub(super) struct Share {
+    responder: Responder,
+    /// Held while somebody needs it.
+    _part: Part,
 }
 
 struct Open {
@@ -61,6 +78,8 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Reconciliations {
     open: HashMap<String, Open>,
+    /// Openings that the store is being asked for, those that nobody waits for any more included.
+    asking: HashSet<Opening>,
     next: Opening,
 }
 
@@ -76,13 +95,15 @@ impl Reconciliations {
         if limit == 0 {
             return Err("blocked: this relay does not reconcile (NIP-77)".to_owned());
         }
-        if self.open.len() >= limit && !self.open.contains_key(name) {
+        let is_too_many = self.open.len() >= limit && !self.open.contains_key(name);
+        if is_too_many || self.asking.len() >= limit {
             return Err(format!("blocked: {limit} reconciliations are open, which is the limit"));
         }
         self.next += 1;
         let opening = self.next;
         let open = Open { opening, share: None, is_busy: true, last_heard: Instant::now() };
         self.open.insert(name.to_owned(), open);
+        self.asking.insert(opening);
         Ok(opening)
     }
 
@@ -114,6 +135,7 @@ impl Reconciliations {
         opening: Opening,
         answered: Answered,
     ) -> Option<Result<Vec<u8>, String>> {
+        self.asking.remove(&opening);
         let open = self.open.get_mut(name).filter(|open| open.opening == opening)?;
         open.last_heard = Instant::now();
         match answered {
@@ -158,16 +180,24 @@ pub(super) fn silent() -> String {
 /// Asks what there is, and answers the first message.
 pub(super) async fn begin(gateway: Arc<Gateway>, filter: Filter, message: Vec<u8>) -> Answered {
     let max = gateway.config.websocket.max_reconciled_events;
-    match gateway.client.responder(filter, max).await {
-        Ok(Some(responder)) => match Share::take(responder, &gateway.reconciled) {
-            Some(share) => step(Arc::new(share), message).await,
-            None => {
-                Err("blocked: too much is being reconciled at the moment, try again".to_owned())
-            }
-        },
+    // Before the store is asked: what it lists takes as much.
+    let Some(mut part) = Part::take(max, &gateway.reconciled) else {
+        return Err("blocked: too much is being reconciled at the moment, try again".to_owned());
+    };
+    let stored = match gateway.client.stored_positions(filter, max + 1).await {
+        Ok(stored) if stored.len() <= max => stored,
         // The words of NIP-77: the client narrows its filter.
-        Ok(None) => Err(format!("blocked: this query is too big (more than {max} events)")),
-        Err(error) => Err(failed(&gateway, &error)),
+        Ok(_) => return Err(format!("blocked: this query is too big (more than {max} events)")),
+        Err(error) => return Err(failed(&gateway, &error)),
+    };
+    part.shrink_to(stored.len());
+    // It is sorted, so not on the thread of the sockets.
+    let sorted = tokio::task::spawn_blocking(move || {
+        Arc::new(Share { responder: Responder::new(&stored), _part: part })
+    });
+    match sorted.await {
+        Ok(share) => step(share, message).await,
+        Err(_) => Err(FAILED.to_owned()),
     }
 }
 
@@ -182,7 +212,7 @@ pub(super) async fn step(share: Arc<Share>, message: Vec<u8>) -> Answered {
         let answer = share.responder.answer(&message);
         answer.map(|answer| (share, answer)).map_err(|error| format!("invalid: {error}"))
     });
-    answer.await.unwrap_or_else(|_| Err("error: the comparison failed".to_owned()))
+    answer.await.unwrap_or_else(|_| Err(FAILED.to_owned()))
 }
 
 #[cfg(test)]
@@ -193,7 +223,8 @@ mod tests {
         let held: Vec<_> = (0..10)
             .map(|n| (i64::from(n), nipworker_core::protocol::EventId::from_bytes([n; 32])))
             .collect();
-        Arc::new(Share::take(Responder::new(&held), total).unwrap())
+        let part = Part::take(held.len(), total).unwrap();
+        Arc::new(Share { responder: Responder::new(&held), _part: part })
     }
 
     #[test]
@@ -201,11 +232,26 @@ mod tests {
         let total = Arc::new(AtomicUsize::new(RECONCILED_EVENTS_TOTAL - 25));
         let first = share(&total);
         let second = share(&total);
-        assert!(Share::take(first.responder.clone(), &total).is_none());
+        assert!(Part::take(10, &total).is_none());
         drop(first);
-        let third = share(&total);
+        let mut third = Part::take(15, &total).unwrap();
+        third.shrink_to(5);
+        assert_eq!(total.load(Ordering::Acquire), RECONCILED_EVENTS_TOTAL - 10);
+        third.shrink_to(9);
         drop((second, third));
         assert_eq!(total.load(Ordering::Acquire), RECONCILED_EVENTS_TOTAL - 25);
+    }
+
+    #[test]
+    fn names_that_are_opened_and_closed_at_once_do_not_ask_the_store_without_end() {
+        let mut all = Reconciliations::default();
+        let first = all.reserve("a", 2).unwrap();
+        all.close("a");
+        all.reserve("a", 2).unwrap();
+        all.close("a");
+        assert!(all.reserve("a", 2).is_err());
+        assert_eq!(all.answered("a", first, Err("no".to_owned())), None);
+        all.reserve("a", 2).unwrap();
     }
 
     #[test]
@@ -213,9 +259,9 @@ mod tests {
         let total = Arc::default();
         let mut all = Reconciliations::default();
         assert!(all.reserve("a", 0).unwrap_err().starts_with("blocked: "));
-        let old = all.reserve("a", 1).unwrap();
+        let old = all.reserve("a", 2).unwrap();
         assert!(all.reserve("b", 1).unwrap_err().contains("1 reconciliations are open"));
-        let new = all.reserve("a", 1).unwrap();
+        let new = all.reserve("a", 2).unwrap();
         // What the old one comes to concerns nobody.
         assert_eq!(all.answered("a", old, Err("no".to_owned())), None);
         // A message that does not wait for its turn ends it.

@@ -347,6 +347,33 @@ pub fn an_export_makes_an_equal_store(make: Make<'_>) {
     assert_eq!(everything(&*copy), everything(&*store));
 }
 
+/// Positions without events are those of the events, whatever the numbers that are asked for.
+pub fn positions_are_those_of_the_answers(make: Make<'_>) {
+    let store = make();
+    let events: Vec<_> =
+        (0..30).map(|n| note((n % 3) as u8, NOW - n / 2, &n.to_string())).collect();
+    store.put_batch(&events, NOW).unwrap();
+    for filters in [
+        vec![Filter::new()],
+        vec![Filter::new().limit(usize::MAX)],
+        vec![Filter::new().limit(7), Filter::new().authors([author(1)]).limit(usize::MAX)],
+        vec![Filter::new().authors([author(1), author(2), author(1)])],
+    ] {
+        let page = store.query(&filters, &PageRequest::default(), NOW).unwrap();
+        let expected: Vec<Position> =
+            page.events.iter().map(|event| Position::of_view(&event.view())).collect();
+        for max in [usize::MAX, 5, 0] {
+            let some = &expected[..expected.len().min(max)];
+            assert_eq!(store.ids(&filters, max, NOW).unwrap(), some, "{max}: {filters:?}");
+        }
+        // A cursor that has forgotten its counts.
+        let after = Some(Cursor::behind(expected[2]));
+        let request = PageRequest { after, ..PageRequest::default() };
+        let rest = store.query(&filters, &request, NOW).unwrap();
+        assert_eq!(rest.events.len(), expected.len() - 3, "{filters:?}");
+    }
+}
+
 /// The counter goes up and down with the events.
 pub fn figures_follow_what_is_kept(make: Make<'_>) {
     let store = make();
