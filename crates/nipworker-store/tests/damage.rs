@@ -14,7 +14,8 @@ use nipworker_store::{
 /// A store and the backend under it, to tamper with.
 fn opened() -> (KvStore, Arc<MemoryKv>) {
     let kv = Arc::new(MemoryKv::new());
-    (KvStore::open_shared(kv.clone()).unwrap(), kv)
+    // What is damaged behind its back must not be answered from memory.
+    (KvStore::open_shared(kv.clone()).unwrap().with_recent_bytes(0), kv)
 }
 
 fn sample() -> Vec<Verified<Event>> {

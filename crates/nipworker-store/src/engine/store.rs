@@ -156,7 +156,7 @@ impl KvStore {
             store.count_bytes(&turn)?;
             store.remove_vanished(&turn)?;
         }
-        Ok(store)
+        Ok(store.with_recent_bytes(RECENT_BYTES_DEFAULT))
     }
 
     /// Keeps `bytes` of events that were read lately in memory, instead of
@@ -168,7 +168,15 @@ impl KvStore {
     /// Keeps `bytes` of the newest events in memory, instead of [`RECENT_BYTES_DEFAULT`]; zero keeps
     /// none. Questions about them that name no ids and no tags are answered without the database.
     pub fn with_recent_bytes(self, bytes: usize) -> Self {
-        Self { recent: Recent::new(bytes), ..self }
+        let recent = {
+            let _turn = self.writing();
+            match self.kv.snapshot() {
+                Ok(snapshot) => Recent::over(bytes, &*snapshot),
+                // The first question finds out why.
+                Err(_) => Recent::new(bytes),
+            }
+        };
+        Self { recent, ..self }
     }
 
     /// Keeps the ids and times of what answers each of `filters` in memory, so that
@@ -547,6 +555,13 @@ impl EventStore for KvStore {
 
 #[cfg(test)]
 impl KvStore {
+    /// How many events the memory of the newest answers `filter` with, if it does.
+    pub(super) fn recent_answers(&self, filter: &Filter, now: i64) -> Option<usize> {
+        let (filters, page) = (std::slice::from_ref(filter), PageRequest::default());
+        let page = self.recent.page(filters, &page, page.max_events, now);
+        page.ok().map(|page| page.events.len())
+    }
+
     /// Whether a kept set answers for `filter`.
     pub(super) fn kept_answers(&self, filter: &Filter, now: i64) -> bool {
         self.kept.ids(filter, 1, now).is_some()

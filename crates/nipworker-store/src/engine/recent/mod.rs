@@ -29,7 +29,7 @@ const ENTRY_BYTES: usize = 320;
 
 /// Events that one question that was not answered from here brings in, and their bytes, if they are more
 /// than one event.
-const LOADED_AT_ONCE: usize = 512;
+const LOADED_AT_ONCE: usize = 128;
 const LOADED_BYTES: usize = 2 * 1024 * 1024;
 
 /// An event, with what is compared most.
@@ -101,6 +101,16 @@ impl Recent {
     /// Holds `bytes_max` bytes at most; zero holds nothing.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, inner: RwLock::new(Inner::new()) }
+    }
+
+    /// The same over a store: what is put from now on is kept, and what is there comes in when it is
+    /// asked for. Nobody writes meanwhile.
+    pub(super) fn over(bytes_max: usize, snapshot: &dyn KvSnapshot) -> Self {
+        let recent = Self::new(bytes_max);
+        // Where that fails, the first question finds out why.
+        let floor = newest(snapshot).unwrap_or(Floor::Unknown);
+        recent.change(|inner| inner.floor = floor);
+        recent
     }
 
     /// `None` where there is nothing to be had.
@@ -263,6 +273,16 @@ impl Inner {
             }
         }
     }
+}
+
+/// The floor above everything that is there.
+fn newest(snapshot: &dyn KvSnapshot) -> Result<Floor, StoreError> {
+    let events = crate::KeyRange::prefix(&[keys::EVENT]);
+    let mut cursor = snapshot.scan(events, Direction::Forward)?;
+    Ok(match cursor.advance()? {
+        None => Floor::None,
+        Some((key, _)) => Position::from_key_end(key).map_or(Floor::Unknown, Floor::At),
+    })
 }
 
 /// Adds `entry` where it belongs; says whether it was not there.

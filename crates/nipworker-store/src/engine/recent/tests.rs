@@ -65,10 +65,31 @@ fn what_is_loaded_answers_and_what_lies_behind_it_does_not() {
 }
 
 #[test]
+fn what_is_put_is_kept_from_the_beginning_and_what_was_there_comes_when_it_is_asked_for() {
+    let fresh = KvStore::open(MemoryKv::new()).unwrap();
+    let notes: Vec<_> = (0..10).map(|n| note(1, NOW - n, "x")).collect();
+    fresh.put_batch(&notes, NOW).unwrap();
+    assert_eq!(fresh.recent_answers(&Filter::new(), NOW), Some(10));
+
+    let kv = filled(10);
+    let store = KvStore::open(kv).unwrap();
+    let new = note(4, NOW + 1, "new");
+    store.put_batch(&[new, note(4, NOW - 100, "old")], NOW).unwrap();
+    assert_eq!(store.recent_answers(&Filter::new().limit(1), NOW), Some(1));
+    assert_eq!(store.recent_answers(&Filter::new().limit(2), NOW), None);
+    assert_eq!(
+        store.query(&[Filter::new()], &PageRequest::default(), NOW).unwrap().events.len(),
+        12
+    );
+    assert_eq!(store.recent_answers(&Filter::new(), NOW), Some(12));
+}
+
+#[test]
 fn the_memory_is_bounded_and_keeps_the_newest() {
     let kv = filled(500);
     let entry = Entry::new(note(0, NOW, "x").pack().into_inner()).cost();
     let recent = loaded(&kv, 100 * entry);
+    (0..4).for_each(|_| load(&recent, &kv));
     let held = || recent.inner.read().unwrap().all.len();
     assert_eq!(held(), 100);
     assert_eq!(page(&recent, Filter::new().limit(100)), Ok(100));
