@@ -1,8 +1,8 @@
 //! Compares every row with its event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use nipworker_protocol::{EventId, EventView};
+use nipworker_protocol::{EventId, PackedEvent, PublicKey};
 use nipworker_store::{
     CheckReport, StoreError,
     rules::{concerned, is_beyond_deletion},
@@ -14,8 +14,8 @@ use crate::{
     dialect::Dialect,
     error::told,
     filter::hex_list,
-    ledger::Address,
-    row::{EventRow, event_id, read},
+    ledger::{Address, deleted_addresses, read_deleted_address},
+    row::{EventRow, event_id, public_key, read},
     statement::Statement,
 };
 
@@ -93,16 +93,17 @@ impl<'c> Check<'c> {
             rows.iter().map(|row| event_id(row, 0)).collect::<Result<_, _>>()?;
         let mut values = self.values_of(&ids).await?;
         let deleted = self.deleted_ids(&ids).await?;
+        let mut events = Vec::with_capacity(rows.len());
         for (row, id) in rows.iter().zip(&ids) {
             self.report.events += 1;
-            let event = match read(row) {
-                Ok(event) => event,
+            let packed = match read(row) {
+                Ok(packed) => packed,
                 Err(error) => {
                     self.report.problem(error.to_string());
                     continue;
                 }
             };
-            let event = event.view();
+            let event = packed.view();
             if let Err(error) = event.to_event().check_id() {
                 self.report.problem(format!("event {id}: {error}"));
             }
@@ -119,9 +120,9 @@ impl<'c> Check<'c> {
             {
                 self.report.problem(format!("event {id} is kept although its author deleted it"));
             }
-            self.compare_marks(&event).await?;
+            events.push(packed);
         }
-        Ok(())
+        self.compare_marks(&events).await
     }
 
     fn compare_columns(&mut self, row: &AnyRow, expected: &EventRow) -> Result<(), StoreError> {
@@ -147,34 +148,56 @@ impl<'c> Check<'c> {
         Ok(())
     }
 
-    /// Marks that would have kept the event away.
-    async fn compare_marks(&mut self, event: &EventView<'_>) -> Result<(), StoreError> {
-        for author in concerned(event) {
-            let mut statement = Statement::new("SELECT count(*) FROM vanished WHERE pubkey = ");
-            statement.push_bind(author.as_bytes().to_vec());
-            statement.push(" AND up_to >= ").push_bind(event.created_at());
-            if number(self.connection, self.dialect, statement).await? > 0 {
-                self.report.problem(format!(
-                    "event {} is kept although {author} asked to vanish",
-                    event.id()
-                ));
+    /// Marks that would have kept these events away.
+    async fn compare_marks(&mut self, events: &[PackedEvent]) -> Result<(), StoreError> {
+        let views = || events.iter().map(PackedEvent::view);
+        let authors: HashSet<PublicKey> = views().flat_map(|event| concerned(&event)).collect();
+        let vanished = self.vanished(&authors).await?;
+        let addresses: HashSet<Address> =
+            views().filter_map(|event| event.coordinate().as_ref().map(Address::of)).collect();
+        let deleted = self.deleted_addresses(&addresses).await?;
+        for event in views() {
+            let (id, created_at) = (event.id(), event.created_at());
+            for author in concerned(&event) {
+                if vanished.get(&author).is_some_and(|until| created_at <= *until) {
+                    self.report
+                        .problem(format!("event {id} is kept although {author} asked to vanish"));
+                }
             }
-        }
-        if let Some(address) = event.coordinate().as_ref().map(Address::of) {
-            let mut statement =
-                Statement::new("SELECT count(*) FROM deleted_addresses WHERE kind = ");
-            statement.push_bind(i64::from(address.kind));
-            statement.push(" AND pubkey = ").push_bind(address.pubkey.as_bytes().to_vec());
-            statement.push(" AND identifier = ").push_bind(address.identifier);
-            statement.push(" AND up_to >= ").push_bind(event.created_at());
-            if number(self.connection, self.dialect, statement).await? > 0 {
-                self.report.problem(format!(
-                    "event {} is kept although its address was deleted",
-                    event.id()
-                ));
+            let address = event.coordinate().as_ref().map(Address::of);
+            let until = address.and_then(|address| deleted.get(&address));
+            if until.is_some_and(|until| created_at <= *until) {
+                self.report.problem(format!("event {id} is kept although its address was deleted"));
             }
         }
         Ok(())
+    }
+
+    /// Up to when these authors asked to vanish.
+    async fn vanished(
+        &mut self,
+        authors: &HashSet<PublicKey>,
+    ) -> Result<HashMap<PublicKey, i64>, StoreError> {
+        let mut statement = Statement::new("SELECT pubkey, up_to FROM vanished WHERE ");
+        let list = hex_list(&mut statement, authors.iter().map(PublicKey::as_bytes));
+        statement.push(&self.dialect.is_among_bytes("pubkey", &list));
+        let told = self.told();
+        let rows = statement.query().fetch_all(&mut *self.connection).await.map_err(told)?;
+        rows.iter().map(|row| Ok((public_key(row, 0)?, row.try_get(1).map_err(told)?))).collect()
+    }
+
+    /// Up to when these addresses were deleted.
+    async fn deleted_addresses(
+        &mut self,
+        addresses: &HashSet<Address>,
+    ) -> Result<HashMap<Address, i64>, StoreError> {
+        if addresses.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let statement = deleted_addresses(self.dialect, addresses);
+        let told = self.told();
+        let rows = statement.query().fetch_all(&mut *self.connection).await.map_err(told)?;
+        rows.iter().map(|row| read_deleted_address(row, told)).collect()
     }
 
     /// What the table of tags holds of these events, in the order in which it is expected.

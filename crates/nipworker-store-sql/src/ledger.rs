@@ -120,29 +120,16 @@ impl Batch {
         }
 
         if !addresses.is_empty() {
-            let triples: Vec<_> = addresses
-                .iter()
-                .map(|address| (address.kind, address.pubkey.to_hex(), &address.identifier))
-                .collect();
-            let triples = json(&triples);
             let mut holders = Statement::new(HELD);
-            let list = holders.bind(triples.clone());
+            let list = holders.bind(address_list(&addresses));
             holders.push(&dialect.is_among_addresses(&list));
             for row in holders.query().fetch_all(&mut *connection).await.map_err(told)? {
                 batch.know(&row, told)?;
             }
-            let mut deleted = Statement::new(
-                "SELECT kind, pubkey, identifier, up_to FROM deleted_addresses WHERE ",
-            );
-            let list = deleted.bind(triples);
-            deleted.push(&dialect.is_among_addresses(&list));
+            let deleted = deleted_addresses(dialect, &addresses);
             for row in deleted.query().fetch_all(&mut *connection).await.map_err(told)? {
-                let address = Address {
-                    kind: kind_of(row.try_get(0).map_err(told)?)?,
-                    pubkey: public_key(&row, 1)?,
-                    identifier: row.try_get(2).map_err(told)?,
-                };
-                batch.deleted_until.insert(address, row.try_get(3).map_err(told)?);
+                let (address, until) = read_deleted_address(&row, told)?;
+                batch.deleted_until.insert(address, until);
             }
         }
         Ok(batch)
@@ -176,6 +163,36 @@ impl Batch {
     pub(crate) fn added(&self) -> impl Iterator<Item = usize> {
         self.added.iter().copied()
     }
+}
+
+fn address_list(addresses: &HashSet<Address>) -> String {
+    let triples: Vec<_> = addresses
+        .iter()
+        .map(|address| (address.kind, address.pubkey.to_hex(), &address.identifier))
+        .collect();
+    json(&triples)
+}
+
+/// Asks up to when these addresses were deleted.
+pub(crate) fn deleted_addresses(dialect: Dialect, addresses: &HashSet<Address>) -> Statement {
+    let mut statement =
+        Statement::new("SELECT kind, pubkey, identifier, up_to FROM deleted_addresses WHERE ");
+    let list = statement.bind(address_list(addresses));
+    statement.push(&dialect.is_among_addresses(&list));
+    statement
+}
+
+/// Reads an answer to [`deleted_addresses`].
+pub(crate) fn read_deleted_address(
+    row: &AnyRow,
+    told: impl Fn(sqlx::Error) -> StoreError,
+) -> Result<(Address, i64), StoreError> {
+    let address = Address {
+        kind: kind_of(row.try_get(0).map_err(&told)?)?,
+        pubkey: public_key(row, 1)?,
+        identifier: row.try_get(2).map_err(&told)?,
+    };
+    Ok((address, row.try_get(3).map_err(&told)?))
 }
 
 fn kind_of(column: i64) -> Result<u16, StoreError> {

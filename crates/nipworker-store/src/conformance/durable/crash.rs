@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 use std::{
+    collections::HashSet,
     env,
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nipworker_protocol::{Event, Verified};
+use nipworker_protocol::{Event, EventId, Filter, Verified};
 
 use super::OpenStore;
 use crate::{
@@ -104,15 +105,17 @@ fn what_was_acknowledged_is_there_after_every_kill(open: OpenStore) {
         assert!(took.as_millis() < REOPEN_MS_MAX, "opening took {took:?}");
         let report = store.check().unwrap();
         assert!(report.is_clean(), "round {round}: {:?}", report.problems);
+        // Whether an event is what it was, the check has found; here it is whether it is there.
+        let there: HashSet<EventId> =
+            store.ids(&[Filter::new()], usize::MAX, NOW).unwrap().iter().map(|at| at.id).collect();
         for (round, acknowledged) in (0..).zip(&acknowledged_of) {
             for number in 0..*acknowledged {
-                let event = nth(round, number);
-                let there = store.get(&event.id, NOW).unwrap();
+                let is_there = there.contains(&nth(round, number).id);
                 match number % 10 {
                     0 => {}
-                    7 if number + 1 < *acknowledged => assert_eq!(there, None, "was deleted"),
+                    7 if number + 1 < *acknowledged => assert!(!is_there, "was deleted"),
                     7 => {}
-                    _ => assert_eq!(there, Some(event.pack()), "round {round}, {number}"),
+                    _ => assert!(is_there, "round {round}, {number}"),
                 }
             }
         }
