@@ -99,7 +99,7 @@ impl SqlStore {
         let opened = store
             .remove_vanished()
             .and_then(|_| store.make_room())
-            .and_then(|()| store.reading("asking for figures", async |_| Ok(())));
+            .and_then(|()| store.ask_for_figures());
         match opened {
             Ok(()) => Ok(store),
             Err(error) => Err(OpenError::from_store(&place.shown, error)),
@@ -133,8 +133,10 @@ impl SqlStore {
         let begin = self.dialect.begin_read();
         let mut transaction = Transaction::begin(&self.pool, begin).await.map_err(told)?;
         let result = work(transaction.connection()).await?;
-        self.figures.refresh(transaction.connection(), self.dialect).await?;
-        transaction.release().await.map_err(told)?;
+        // The answer is there, whatever becomes of the rest; what fails here takes its connection along.
+        if self.figures.refresh(transaction.connection(), self.dialect).await.is_ok() {
+            transaction.release().await.ok();
+        }
         Ok(result)
     }
 
@@ -162,6 +164,12 @@ impl SqlStore {
             }
             Ok(result)
         }))
+    }
+
+    fn ask_for_figures(&self) -> Result<(), StoreError> {
+        self.reading("asking for figures", async |connection| {
+            self.figures.refresh(connection, self.dialect).await
+        })
     }
 
     /// Removes what is left of those who asked to vanish, and says how many events that were.
@@ -406,7 +414,7 @@ impl EventStore for SqlStore {
             Ok::<_, StoreError>(())
         })?;
         self.figures.expire();
-        self.reading("asking for figures", async |_| Ok(()))
+        self.ask_for_figures()
     }
 }
 
