@@ -22,7 +22,7 @@ fn the_root_is_a_relay_document_for_clients_and_a_page_for_browsers() {
     let document = http::get_as(&daemon.url("/"), "application/nostr+json");
     assert_eq!(document.header("content-type"), "application/nostr+json");
     assert_eq!(document.header("access-control-allow-origin"), "*");
-    assert_eq!(document.json()["supported_nips"], json!([1, 9, 11, 40, 45, 70]));
+    assert_eq!(document.json()["supported_nips"], json!([1, 9, 11, 40, 45, 70, 77]));
     assert_eq!(document.json()["limitation"]["auth_required"], false);
     let page = http::get_as(&daemon.url("/"), "text/html");
     assert!(page.header("content-type").starts_with("text/html"));

@@ -260,7 +260,9 @@ fn a_full_disk_refuses_events_by_its_name_and_loses_none_that_was_accepted() {
 /// reaches the root, and the process ends with the reason.
 #[test]
 fn an_escalation_to_the_root_ends_the_process_with_1_and_the_failure() {
-    let config = "[engine.store]\ncache_bytes = 0\n[engine.supervision]\nmax_restarts = 0\n";
+    // Nothing in memory: the question has to meet the file.
+    let config = "[engine.store]\ncache_bytes = 0\nrecent_bytes = 0\n\
+                  [engine.supervision]\nmax_restarts = 0\n";
     let mut daemon = Daemon::with(config, &[]);
     let lines: String = (0..100).map(|number| note(&number.to_string()).to_json() + "\n").collect();
     let stored = http::post_with(
