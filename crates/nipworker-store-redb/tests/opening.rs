@@ -4,32 +4,14 @@
 
 use std::{fs, path::Path};
 
-use nipworker_protocol::Filter;
 use nipworker_store::{
-    EventStore, KvStore, OrderedKv, PageRequest, StoreError, WriteBatch,
-    conformance::{Rng, samples},
+    EventStore, KvStore, OrderedKv, StoreError, WriteBatch,
+    conformance::{Rng, durable::damage, samples},
 };
 use nipworker_store_redb::{OpenError, RedbKv, RedbOptions, open_store, set_aside};
 
 fn open(path: &Path) -> Result<KvStore, OpenError> {
     open_store(path, RedbOptions::default())
-}
-
-/// A closed store with a few hundred events.
-fn filled(path: &Path) {
-    let store = open(path).unwrap();
-    let events: Vec<_> = (0..300)
-        .map(|n| {
-            samples::event(
-                (n % 7) as u8,
-                samples::NOW - n,
-                1,
-                &[&["t", "x"], &["e", &"ab".repeat(32)]],
-                &"content ".repeat(n as usize % 40),
-            )
-        })
-        .collect();
-    store.put_batch(&events, samples::NOW).unwrap();
 }
 
 #[test]
@@ -141,61 +123,13 @@ fn what_is_set_aside_is_renamed_and_a_fresh_store_takes_its_place() {
     assert!(set_aside(folder.path().join("not there"), 0).is_err());
 }
 
-/// Reads, checks and writes; only typed errors may come of it.
-fn use_it(path: &Path) -> Result<(), String> {
-    let store = open(path).map_err(|error| {
-        assert!(error.may_be_set_aside(), "{error:?}");
-        error.to_string()
-    })?;
-    let told = |error: StoreError| error.to_string();
-    let now = samples::NOW;
-    let mut request = PageRequest::first(50);
-    loop {
-        let filter = Filter::new().tag('t', ["x"]);
-        let page = store.query(&[filter], &request, now).map_err(told)?;
-        request.after = page.next;
-        if request.after.is_none() {
-            break;
-        }
-    }
-    store.put_batch(&[samples::note(9, now, "more")], now).map_err(told)?;
-    let report = store.check().map_err(told)?;
-    if report.is_clean() { Ok(()) } else { Err(report.problems.join("; ")) }
-}
-
 #[test]
 fn flipped_bytes_cut_ends_and_holes_give_errors_and_no_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole.redb");
-    filled(&whole);
-    let bytes = fs::read(&whole).unwrap();
-    let damaged = folder.path().join("damaged.redb");
-    let mut noticed = 0;
-    for seed in 0..90 {
-        let mut rng = Rng::new(seed);
-        let mut copy = bytes.clone();
-        match seed % 3 {
-            0 => {
-                // The header decides most, so every other case hits it.
-                let reach = if seed % 2 == 0 { 512 } else { copy.len() };
-                for _ in 0..=rng.below(16) {
-                    let at = rng.below(reach);
-                    copy[at] ^= 1 << rng.below(8);
-                }
-            }
-            1 => copy.truncate(rng.below(bytes.len())),
-            _ => {
-                let at = rng.below(copy.len());
-                let end = (at + 4_096 * (1 + rng.below(4))).min(copy.len());
-                copy[at..end].fill(0);
-            }
-        }
-        fs::write(&damaged, &copy).unwrap();
-        if let Err(told) = use_it(&damaged) {
-            assert!(!told.is_empty());
-            noticed += 1;
-        }
-    }
-    assert!(noticed >= 30, "only {noticed} of 90 damages were noticed");
-    assert_eq!(use_it(&whole), Ok(()));
+    damage::flipped_bytes_cut_ends_and_holes_give_errors_and_no_panic(&damage::Case {
+        open: |path| Ok(Box::new(open(path)?)),
+        refusal: |error| assert!(error.may_be_set_aside(), "{error:?}"),
+        header_bytes: 512,
+        damages: 90,
+        noticed_min: 30,
+    });
 }

@@ -12,7 +12,10 @@ use std::{
 use nipworker_protocol::Filter;
 use nipworker_store::{
     EventStore, KvStore, OrderedKv, PageRequest, StoreError, WriteBatch,
-    conformance::{Rng, samples},
+    conformance::{
+        durable::damage::{harmed, varied_events},
+        samples,
+    },
 };
 use nipworker_store_sled::{OpenError, SledKv, SledOptions, open_store, set_aside};
 
@@ -26,17 +29,7 @@ fn open(path: &Path) -> Result<KvStore, OpenError> {
 /// A closed store with a few hundred events.
 fn filled(path: &Path) {
     let store = open(path).unwrap();
-    let events: Vec<_> = (0..EVENTS as i64)
-        .map(|n| {
-            samples::event(
-                (n % 7) as u8,
-                samples::NOW - n,
-                1,
-                &[&["t", "x"], &["e", &"ab".repeat(32)]],
-                &"content ".repeat(n as usize % 40),
-            )
-        })
-        .collect();
+    let events = varied_events(EVENTS as i64);
     let mut batches = events.chunks(10);
     for batch in batches.by_ref().take(15) {
         store.put_batch(batch, samples::NOW).unwrap();
@@ -219,22 +212,7 @@ fn flipped_bytes_cut_ends_and_holes_give_errors_and_no_panic() {
     let damaged = folder.path().join("damaged.sled");
     let mut fates: BTreeMap<Fate, usize> = BTreeMap::new();
     for seed in 0..60 {
-        let mut rng = Rng::new(seed);
-        let mut log = bytes.clone();
-        match seed % 3 {
-            0 => {
-                for _ in 0..=rng.below(16) {
-                    let at = rng.below(log.len());
-                    log[at] ^= 1 << rng.below(8);
-                }
-            }
-            1 => log.truncate(rng.below(bytes.len())),
-            _ => {
-                let at = rng.below(log.len());
-                let end = (at + 4_096 * (1 + rng.below(4))).min(log.len());
-                log[at..end].fill(0);
-            }
-        }
+        let log = harmed(&bytes, seed, None);
         copy(&whole, &damaged);
         fs::write(damaged.join("db"), &log).unwrap();
         *fates.entry(use_it(&damaged)).or_default() += 1;

@@ -9,25 +9,15 @@ use std::{fs, path::Path, thread};
 
 use nipworker_protocol::Filter;
 use nipworker_store::{
-    EventStore, PageRequest, PutOutcome, StoreError,
-    conformance::{Rng, samples},
+    EventStore, PutOutcome, StoreError,
+    conformance::{
+        Rng,
+        durable::damage::{self, varied_events},
+        samples,
+    },
 };
 use nipworker_store_sql::{OpenError, SqlOptions, SqlStore, set_aside};
 use place::sqlite;
-
-fn events(count: i64) -> Vec<nipworker_store::Verified> {
-    (0..count)
-        .map(|n| {
-            samples::event(
-                (n % 7) as u8,
-                samples::NOW - n,
-                1,
-                &[&["t", "x"], &["e", &"ab".repeat(32)]],
-                &"content ".repeat(n as usize % 40),
-            )
-        })
-        .collect()
-}
 
 #[test]
 fn a_missing_folder_is_created_also_with_an_odd_name() {
@@ -116,7 +106,7 @@ fn what_is_set_aside_takes_its_log_along() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.sqlite");
     let store = sqlite(&path).unwrap();
-    store.put_batch(&events(10), samples::NOW).unwrap();
+    store.put_batch(&varied_events(10), samples::NOW).unwrap();
     // As a process that was killed leaves it: not everything is in the file yet.
     let log = folder.path().join("events.sqlite-wal");
     let kept = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
@@ -131,62 +121,15 @@ fn what_is_set_aside_takes_its_log_along() {
     assert_eq!(sqlite(&moved.to).unwrap().stats().unwrap().events, 10);
 }
 
-/// Reads, checks and writes; only typed errors may come of it.
-fn use_it(path: &Path) -> Result<(), String> {
-    let store = sqlite(path).map_err(|error| error.to_string())?;
-    let told = |error: StoreError| error.to_string();
-    let now = samples::NOW;
-    let mut request = PageRequest::first(50);
-    loop {
-        let filter = Filter::new().tag('t', ["x"]);
-        let page = store.query(&[filter], &request, now).map_err(told)?;
-        request.after = page.next;
-        if request.after.is_none() {
-            break;
-        }
-    }
-    store.put_batch(&[samples::note(9, now, "more")], now).map_err(told)?;
-    let report = store.check().map_err(told)?;
-    if report.is_clean() { Ok(()) } else { Err(report.problems.join("; ")) }
-}
-
 #[test]
 fn flipped_bytes_cut_ends_and_holes_give_errors_and_no_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole.sqlite");
-    let store = sqlite(&whole).unwrap();
-    store.put_batch(&events(300), samples::NOW).unwrap();
-    drop(store);
-    let bytes = fs::read(&whole).unwrap();
-    let mut noticed = 0;
-    for seed in 0..60 {
-        let damaged = folder.path().join(format!("damaged-{seed}.sqlite"));
-        let mut rng = Rng::new(seed);
-        let mut copy = bytes.clone();
-        match seed % 3 {
-            0 => {
-                // The header decides most, so every other case hits it.
-                let reach = if seed % 2 == 0 { 100 } else { copy.len() };
-                for _ in 0..=rng.below(16) {
-                    let at = rng.below(reach);
-                    copy[at] ^= 1 << rng.below(8);
-                }
-            }
-            1 => copy.truncate(rng.below(bytes.len())),
-            _ => {
-                let at = rng.below(copy.len());
-                let end = (at + 4_096 * (1 + rng.below(4))).min(copy.len());
-                copy[at..end].fill(0);
-            }
-        }
-        fs::write(&damaged, &copy).unwrap();
-        if let Err(told) = use_it(&damaged) {
-            assert!(!told.is_empty());
-            noticed += 1;
-        }
-    }
-    assert!(noticed >= 30, "only {noticed} of 60 damages were noticed");
-    assert_eq!(use_it(&whole), Ok(()));
+    damage::flipped_bytes_cut_ends_and_holes_give_errors_and_no_panic(&damage::Case {
+        open: |path| Ok(Box::new(sqlite(path)?)),
+        refusal: |error| assert!(!error.to_string().is_empty()),
+        header_bytes: 100,
+        damages: 60,
+        noticed_min: 30,
+    });
 }
 
 /// Two stores on one database, as two processes have it.
@@ -255,7 +198,7 @@ fn a_store_is_opened_used_and_closed_within_an_asynchronous_runtime() {
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let store = sqlite(&folder.path().join("events.sqlite")).unwrap();
-        store.put_batch(&events(3), samples::NOW).unwrap();
+        store.put_batch(&varied_events(3), samples::NOW).unwrap();
         assert_eq!(store.count(&[Filter::new()], samples::NOW).unwrap(), 3);
     });
 }

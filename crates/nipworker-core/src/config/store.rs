@@ -76,7 +76,7 @@ pub struct StoreConfig {
     /// Memory for the newest events, in bytes; 0 keeps none. Feeds, timelines and windows of time that
     /// lie within them are answered without the database. Not used by `sqlite` and `postgres`.
     pub recent_bytes: usize,
-    /// Filters for whose events ids and times are kept in memory (80 bytes each), so that a
+    /// Filters for whose events ids and times are kept in memory, so that a
     /// reconciliation (NIP-77) over one of them, or over a part of one in time, asks no index. Not used
     /// by `sqlite` and `postgres`.
     pub kept_filters: Vec<Filter>,

@@ -14,7 +14,7 @@ use super::{
     walk::{Limits, Source, Walk},
 };
 
-/// Events that one set holds at most, about 80 bytes each; a filter that more answer is asked of the
+/// Events that one set holds at most, 56 bytes each and what a tree adds; a filter that more answer is asked of the
 /// indexes as any other, until the store is opened again.
 pub const KEPT_EVENTS_MAX: usize = 1_000_000;
 

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use crate::{Direction, EventStore, KeyRange, KvError, KvSnapshot, KvStats, OrderedKv, WriteBatch};
 
 pub mod crash;
+pub mod damage;
+pub mod full_disk;
 mod in_folder;
 mod real_events;
 
